@@ -1,0 +1,40 @@
+# The front door. `make quickstart` and `make test` work on a fresh Debian or Ubuntu machine
+# with Python 3.11+, git and make. Debian packages, installed when missing: python3-venv (set-up)
+# and chromium (the browser tests).
+VENV := .venv
+BIN := $(VENV)/bin
+export RAY_AUTH_MODE := disabled
+export RAY_USAGE_STATS_ENABLED := 0
+
+.PHONY: help setup quickstart test check format requirements clean
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: $(VENV)/.ready ## Make .venv from the pinned, hashed requirements
+$(VENV)/.ready: requirements.txt pyproject.toml infra/setup.sh
+	@bash infra/setup.sh
+
+quickstart: setup ## Run jobs/quickstart.yaml to the end (minutes, no GPU, no network)
+	@$(BIN)/kdray run jobs/quickstart.yaml
+	@echo "Serve the best student, then open http://127.0.0.1:8000 : $(BIN)/kdray serve jobs/serve-quickstart.yaml"
+
+test: setup ## Run the whole test suite
+	@command -v chromium >/dev/null 2>&1 || bash infra/debian-packages.sh chromium
+	@$(BIN)/python -m pytest
+
+check: setup ## ruff, mypy --strict, the import order
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+format: setup ## Format the code and mend what ruff can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+requirements: ## Pin all requirements again, with hashes and without an index address
+	@uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
+	    --generate-hashes --no-header --no-annotate --no-emit-index-url --output-file requirements.txt --quiet
+
+clean: ## Remove the environment and caches (never results)
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

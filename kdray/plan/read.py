@@ -1,0 +1,42 @@
+"""A job file with every name and setting checked, parts included."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+from kdray import parts
+from kdray.errors import JobError
+from kdray.spec import Experiment, Service, load_job
+
+
+def read_job(
+    file: str | os.PathLike[str],
+    sets: Sequence[str] | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Experiment | Service:
+    """Return the job of a file, its parts checked.
+
+    Args:
+        file: Path of the YAML file.
+        sets: Overrides ``path.to.field=value``.
+        env: Values for ``${NAME}``; None: the process's environment.
+
+    Raises:
+        JobErrors: Every problem of the file, with line, column and remedy.
+    """
+    return load_job(file, sets or (), env, parts.check)
+
+
+def read_experiment(
+    file: str | os.PathLike[str], sets: Sequence[str] | None = None
+) -> Experiment:
+    """Return the experiment of a file.
+
+    Raises:
+        JobError: The file holds another kind of job.
+    """
+    job = read_job(file, sets)
+    if not isinstance(job, Experiment):
+        raise JobError(str(file), "is a Service, not an Experiment.", "Use `kdray serve` for it.")
+    return job

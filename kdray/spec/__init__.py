@@ -1,0 +1,8 @@
+"""What the user wrote: YAML to strict, frozen models, every problem with file and line."""
+
+from kdray.spec.experiment import Experiment
+from kdray.spec.load import Problem, load_job, parse_job
+from kdray.spec.schema import json_schema
+from kdray.spec.service import Service
+
+__all__ = ["Experiment", "Problem", "Service", "json_schema", "load_job", "parse_job"]

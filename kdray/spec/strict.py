@@ -1,0 +1,40 @@
+"""The base of every settings model: unknown fields are errors, values never change."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+Item = TypeVar("Item")
+
+#: A list in YAML, a tuple in Python; the items stay strict.
+Many = Annotated[tuple[Item, ...], Field(strict=False)]
+
+
+class Strict(BaseModel):
+    """Settings from a user: a typo in the file must be reported, never ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+
+def _named(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    name, slash, arch = value.partition("/")
+    return {"name": name, "params": {"arch": arch}} if slash else {"name": name}
+
+
+class Part(Strict):
+    """A part by its name: the file of that name in its folder, and that file's settings."""
+
+    name: str = Field(examples=["kd"])
+    """Name of the part; see `kdray models`, `kdray methods`, `kdray explainers`, `kdray data list`."""
+    params: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the part, checked against the part's own `Params`."""
+
+
+#: A part in full, or shortened to its name (``kd``, or ``timm/resnet18`` for an architecture).
+PartRef = Annotated[Part, BeforeValidator(_named)]
+
+__all__ = ["Field", "Many", "Part", "PartRef", "Strict", "WithJsonSchema"]

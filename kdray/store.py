@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -94,6 +95,23 @@ class Store:
         """Write a value as JSON, whole."""
         self.write(name, json.dumps(value, indent=1, allow_nan=True).encode())
 
+    def replace(self, name: str, old: bytes | None, new: bytes) -> bool:
+        """Write ``new`` only if the file still holds ``old``; return whether it did.
+
+        On local storage a lock file beside it makes reading and writing one act. On S3 the two are
+        separate requests: a writer in between is not noticed.
+
+        Args:
+            name: The file.
+            old: What the caller read; None: there was no file.
+            new: What it shall hold.
+        """
+        with self._locked(name):
+            if self.read(name) != old:
+                return False
+            self.write(name, new)
+            return True
+
     def exists(self, name: str) -> bool:
         """Return whether a file or folder is there."""
         kind = self._fs.get_file_info(self.path(name)).type
@@ -159,6 +177,17 @@ class Store:
             )
             _rename(temporary, target)
         return target
+
+    @contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        if not self.is_local:
+            yield
+            return
+        path = Path(self.path(name))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path.with_name(f".{path.name}.lock"), "w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # freed when the file closes, or the process dies
+            yield
 
     def _move_in(self, folder: Path, name: str) -> None:
         if self.is_local:

@@ -1,0 +1,63 @@
+"""``JOB|SPEC`` of the verbs that look at a job: which job of which storage is meant."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kdray.errors import JobError
+from kdray.run.journal import read_state
+from kdray.store import Store
+
+#: A job by its name, or by its job file.
+JobOrSpec = Annotated[
+    str, typer.Argument(help="Name of the job, or its job file (YAML).", metavar="JOB|SPEC")
+]
+#: ``--storage`` of the verbs that look at jobs.
+StorageUri = Annotated[
+    str | None,
+    typer.Option(
+        "--storage",
+        help="Folder or s3://bucket/prefix of the results; by default that of the job file, "
+        "or `runs`.",
+    ),
+]
+DEFAULT = "runs"
+
+
+def find_job(name: str, storage: str | None = None) -> tuple[Store, str, dict[str, Any]]:
+    """Return the storage, the name and the state of a job.
+
+    Args:
+        name: A job's name or the path of its file; a file is what ends in .yaml or exists.
+        storage: URI of the storage; None: the file's, or ``runs``.
+
+    Raises:
+        JobError: There is no such job, or the file has problems.
+    """
+    job, uri = name, storage or DEFAULT
+    if name.endswith((".yaml", ".yml")) or Path(name).is_file():
+        from kdray.plan.read import read_experiment
+
+        spec = read_experiment(name)
+        job, uri = spec.name, storage or spec.storage.uri
+    store = Store(uri)
+    state = read_state(store, job) if _is_name(job) else None
+    if state is None:
+        raise JobError(name, f"no job {job!r} was started in {uri!r}.", _remedy(store, job, uri))
+    return store, job, state
+
+
+def _is_name(job: str) -> bool:
+    return bool(job) and "/" not in job and not job.startswith(".")
+
+
+def _remedy(store: Store, job: str, uri: str) -> str:
+    close = difflib.get_close_matches(job, store.list("jobs"), n=1)
+    if close:
+        return f"Did you mean {close[0]!r}?"
+    shown = "" if uri == DEFAULT else f" --storage {uri}"
+    return f"See `kdray jobs{shown}`; --storage names another storage."

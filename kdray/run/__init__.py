@@ -1,0 +1,1 @@
+"""Doing it: the steps of a plan performed on Ray; one module a step."""

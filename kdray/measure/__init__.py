@@ -1,0 +1,24 @@
+"""Results to numbers: scores, intervals, cost, agreement of explanations."""
+
+from kdray.measure.agreement import map_agreement, pointing_game
+from kdray.measure.cost import cost
+from kdray.measure.fast import validation_scores
+from kdray.measure.scores import scores
+from kdray.measure.statistics import (
+    bootstrap_interval,
+    interval,
+    paired_bootstrap,
+    paired_difference,
+)
+
+__all__ = [
+    "bootstrap_interval",
+    "cost",
+    "interval",
+    "map_agreement",
+    "paired_bootstrap",
+    "paired_difference",
+    "pointing_game",
+    "scores",
+    "validation_scores",
+]

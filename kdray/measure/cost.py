@@ -1,0 +1,87 @@
+"""What a model costs to keep and to run: parameters, operations, latency, file size."""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_model
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from kdray.net import Net
+
+_WARM_UP = 3
+
+
+def cost(
+    net: Net, *, channels: int, image_size: int, repeats: int = 30, threads: int = 1
+) -> dict[str, Any]:
+    """Return what a model costs at batch size 1 on the CPU; the net itself is left as it is.
+
+    Args:
+        net: The model, on any device and in any mode.
+        channels: Image channels.
+        image_size: Height and width, pixels.
+        repeats: Timed forward passes; the median is reported.
+        threads: CPU threads of those passes.
+
+    Returns:
+        ``parameters`` (trainable or not), ``macs`` (multiply-accumulates of convolutions, matrix
+        products and attention: half the FLOPs that torch counts), ``latency_ms``, ``threads`` and
+        ``file_mb`` (the weights as safetensors, 1 MB = 10^6 bytes).
+    """
+    module = copy.deepcopy(net.module).cpu().eval()
+    image = torch.randn(
+        1, channels, image_size, image_size, generator=torch.Generator().manual_seed(0)
+    )
+    return {
+        "parameters": sum(weight.numel() for weight in module.parameters()),
+        "macs": _macs(module, image),
+        "latency_ms": _latency_ms(module, image, repeats, threads),
+        "threads": threads,
+        "file_mb": _file_mb(module),
+    }
+
+
+def _macs(module: nn.Module, image: Tensor) -> int:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module(image)
+    return int(counter.get_total_flops()) // 2
+
+
+def _latency_ms(module: nn.Module, image: Tensor, repeats: int, threads: int) -> float:
+    with torch.inference_mode(), _threads(threads):
+        for _ in range(_WARM_UP):
+            module(image)
+        return 1000 * statistics.median(_seconds(module, image) for _ in range(repeats))
+
+
+def _seconds(module: nn.Module, image: Tensor) -> float:
+    start = time.perf_counter()
+    module(image)
+    return time.perf_counter() - start
+
+
+@contextmanager
+def _threads(num: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(num)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _file_mb(module: nn.Module) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.safetensors"
+        save_model(module, str(file))
+        return file.stat().st_size / 1e6

@@ -1,0 +1,64 @@
+"""Hand-made nets that look for one colour: class 0 is red, class 1 is green."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from kdray.net import Net, Tap
+
+SIZE = 16
+#: Rows and columns of the red and of the green patch.
+RED = (slice(0, 4), slice(12, 16))
+GREEN = (slice(8, 12), slice(0, 4))
+
+
+class Colours(nn.Module):
+    """Channel k of the map is the brightness of colour k; logit k is its sum."""
+
+    def __init__(self, layout: str) -> None:
+        super().__init__()
+        self.layout = layout
+        self.colours = nn.Conv2d(3, 2, 4, stride=4, bias=False)
+        self.seen = nn.Identity()
+        self.rectify = nn.ReLU(inplace=True)
+        with torch.no_grad():
+            self.colours.weight.zero_()
+            self.colours.weight[0, 0] = self.colours.weight[1, 1] = 1.0
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.colours(images)
+        if self.layout == "NHWC":
+            return self.rectify(self.seen(maps.permute(0, 2, 3, 1))).sum(dim=(1, 2))
+        if self.layout == "tokens":
+            patches = maps.flatten(2).transpose(1, 2)
+            tokens = torch.cat([torch.full_like(patches[:, :1], 99.0), patches], dim=1)
+            return self.rectify(self.seen(tokens))[:, 1:].sum(dim=1)
+        return self.rectify(self.seen(maps)).sum(dim=(2, 3))
+
+
+def colour_net(layout: str = "NCHW") -> Net:
+    tap = Tap("seen", layout, grid=(4, 4), prefix=1)
+    return Net(Colours(layout).eval(), {"cam": tap, "stage1": Tap("colours")})
+
+
+@pytest.fixture
+def build() -> Callable[..., Net]:
+    return colour_net
+
+
+@pytest.fixture
+def net() -> Net:
+    return colour_net()
+
+
+@pytest.fixture
+def images() -> Tensor:
+    """Return two images ``[2, 3, 16, 16]``, each with a red and a darker green patch."""
+    images = torch.zeros(2, 3, SIZE, SIZE)
+    images[:, 0, *RED] = 1.0
+    images[:, 1, *GREEN] = 0.5
+    return images

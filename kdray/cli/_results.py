@@ -1,0 +1,133 @@
+"""A job's results by its name or its file, for the verbs that show them."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import yaml
+
+from kdray.errors import JobError, RunError
+
+if TYPE_CHECKING:
+    from kdray.store import Store
+
+
+#: SPEC or JOB of the verbs that read results.
+Target = Annotated[
+    str, typer.Argument(help="Job file (YAML), or the name of a job.", metavar="SPEC|JOB")
+]
+#: ``--storage`` of the verbs that read results.
+Storage = Annotated[
+    str | None,
+    typer.Option(help="URI of the storage.", show_default="the job file's; runs for a name"),
+]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A finished job.
+
+    Args:
+        job: Its name.
+        store: The storage it lies in.
+        results: The content of its ``results.json``.
+        spec_text: The job as it was run, as YAML.
+    """
+
+    job: str
+    store: Store
+    results: dict[str, Any]
+    spec_text: str
+
+
+def find_results(target: str, storage: str | None) -> Found:
+    """Return the results of a job.
+
+    Args:
+        target: A job file, or the name of a job.
+        storage: URI of the storage; None: that of the job file, ``runs`` for a name.
+
+    Raises:
+        JobError: There is no such file and no such job.
+        RunError: The job has no results yet.
+    """
+    from kdray.store import Store  # slow: pyarrow
+
+    job, uri, text = target, storage or "runs", ""
+    if is_file(target):
+        from kdray.plan.read import read_experiment
+
+        spec = read_experiment(target)
+        job, uri, text = spec.name, storage or spec.storage.uri, Path(target).read_text("utf-8")
+    store = Store(uri)
+    results = store.read_json(f"jobs/{job}/results.json")
+    if results is None:
+        raise _not_yet(store, job, target)
+    ran = store.read_json(f"jobs/{job}/job.json")
+    return Found(job, store, results, _as_yaml(ran) if ran else text)
+
+
+def is_file(target: str) -> bool:
+    """Return whether a SPEC|JOB names a file: it ends like one, or is one."""
+    return target.endswith((".yaml", ".yml")) or Path(target).is_file()
+
+
+def split_of(results: dict[str, Any], split: str | None) -> str | None:
+    """Return the split that was asked for; None: all.
+
+    Raises:
+        JobError: The results have no such split.
+    """
+    known = list(results["splits"])
+    if split is None or split in known:
+        return split
+    close = difflib.get_close_matches(split, known, n=1)
+    remedy = (
+        f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(known) or 'none'}."
+    )
+    raise JobError("--split", f"the results have no split {split!r}.", remedy)
+
+
+def _not_yet(store: Store, job: str, target: str) -> JobError | RunError:
+    from kdray.run.journal import read_state
+
+    state = read_state(store, job)
+    where = f"{store.uri}/jobs/{job}"
+    if state is None and is_file(target):
+        return RunError(where, "this job has not run yet.", f"Run it: kdray run {target}")
+    if state is None:
+        known = store.list("jobs")
+        there = f"It holds: {', '.join(known)}." if known else "It holds no jobs."
+        remedy = f"{there} Is another --storage meant?"
+        return JobError(store.uri, f"this storage has no job {job!r}.", remedy)
+    again = state.get("command") or f"kdray run {state.get('spec') or 'SPEC'}"
+    remedy = {
+        "running": f"Watch it: kdray status {job} --storage {store.uri}",
+        "finished": f"It finished without them; run it again: {again}",
+    }.get(state["state"], f"Continue it: {again}")
+    return RunError(where, f"there are no results yet: {_how_far(store, job, state)}.", remedy)
+
+
+def _how_far(store: Store, job: str, state: dict[str, Any]) -> str:
+    from kdray.run.journal import read_events
+
+    steps: list[dict[str, Any]] = []
+    done: set[str] = set()
+    for event in read_events(store, job):
+        if event["kind"] == "job_started":
+            steps, done = event.get("steps") or [], set()
+            done |= {step["id"] for step in steps if step.get("state") == "done"}
+        elif event["kind"] in ("step_finished", "step_skipped"):
+            done.add(event["step"])
+    at = f" at {state['step']}" if state.get("step") else ""
+    counted = f", {len(done)} of {len(steps)} steps done" if steps else ""
+    why = f" ({state['error']})" if state["state"] == "failed" and state.get("error") else ""
+    return f"the job is {state['state']}{at}{counted}{why}"
+
+
+def _as_yaml(job: object) -> str:
+    return yaml.safe_dump(job, sort_keys=False, allow_unicode=True, width=100)

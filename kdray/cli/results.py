@@ -1,0 +1,160 @@
+"""``kdray results``: the tables of a finished job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import JustifyMethod
+from rich.markup import escape
+from rich.table import Table as RichTable
+
+from kdray.cli._output import Json, console, print_json
+from kdray.cli._results import Storage, Target, find_results, split_of
+from kdray.errors import JobError
+
+if TYPE_CHECKING:
+    from kdray.report.cells import Table
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+
+    @app.command()
+    def results(
+        target: Target,
+        storage: Storage = None,
+        split: Annotated[
+            str | None,
+            typer.Option(help="Show the scores on this split alone.", show_default="all"),
+        ] = None,
+        as_json: Json = False,
+        as_csv: Annotated[bool, typer.Option("--csv", help="Print the models as CSV.")] = False,
+        as_markdown: Annotated[
+            bool, typer.Option("--markdown", help="Print the tables as Markdown.")
+        ] = False,
+    ) -> None:
+        """Show what a job found out: scores with intervals, costs, searches, data.
+
+        `kdray results jobs/quickstart.yaml`, `kdray results quickstart --csv > models.csv`
+        """
+        if as_json + as_csv + as_markdown > 1:
+            raise JobError("--json, --csv, --markdown", "exclude each other.", "Give one of them.")
+        found = find_results(target, storage)
+        chosen = split_of(found.results, split)
+        if as_json:
+            _json(found.results, chosen, f"{found.store.uri}/jobs/{found.job}/results.json")
+        elif as_csv:
+            _csv(found.results, chosen)
+        elif as_markdown:
+            _markdown(found.results, chosen)
+        else:
+            show(found.results, chosen, everything=True)
+
+
+def show(
+    results: Mapping[str, Any], split: str | None = None, *, everything: bool = False
+) -> None:
+    """Print a job's tables, its warnings and, last, what it found.
+
+    Args:
+        results: The job's ``results.json``.
+        split: Show the scores on this split alone; None: on every split.
+        everything: Also print classes, searches and data.
+    """
+    from kdray.report import wording  # slow: jinja2, pyarrow
+
+    told: set[str] = set()
+    for table in _tables(results, split, everything=everything):
+        console.print(_drawn(table))
+        for note in table.notes:
+            if note not in told:
+                console.print(escape(note), style="dim", highlight=False)
+        told.update(table.notes)
+        console.print()
+    for warning in wording.warnings(results, split):
+        console.print(f"[yellow]note[/yellow] {escape(warning)}", highlight=False)
+    console.print()
+    for sentence in wording.headline(results):
+        console.print(escape(sentence), highlight=False)
+
+
+def _tables(
+    results: Mapping[str, Any], split: str | None, *, everything: bool = True
+) -> list[Table]:
+    """Return the tables to show, the most important ones last."""
+    from kdray.report import datasets, facts, tables
+
+    splits = [split] if split else facts.ordered_splits(results)
+    main = split or facts.main_split(results)
+    made: list[Table] = []
+    if everything:
+        made += [datasets.dataset_table(results), datasets.leak_table(results)]
+        made += [tables.search_table(results)]
+        made += [tables.class_table(results, main)] if main else []
+    made.append(tables.cost_table(results))
+    if main:
+        made.append(tables.ratio_table(results, main))
+    made += [tables.score_table(results, name) for name in reversed(splits)]
+    return [table for table in made if table.rows]
+
+
+def _drawn(table: Table) -> RichTable:
+    """Return a table that breaks its cells at spaces and never cuts a word."""
+    drawn = RichTable(
+        title=escape(table.title),
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
+    )
+    for index, column in enumerate(table.columns):
+        texts = [column.title, *(row[index].text for row in table.rows)]
+        longest = max(len(word) for text in texts for word in text.split())
+        justify: JustifyMethod = "right" if column.numeric else "left"
+        drawn.add_column(
+            escape(column.title), justify=justify, overflow="fold", min_width=min(longest, 20)
+        )
+    for row in table.rows:
+        drawn.add_row(*(escape(cell.text) for cell in row))
+    return drawn
+
+
+def _json(results: Mapping[str, Any], split: str | None, file: str) -> None:
+    from kdray.report import text, wording
+
+    made = _tables(results, split)
+    print_json(
+        {
+            "job": results["job"],
+            "file": file,
+            "headline": list(wording.headline(results)),
+            "warnings": list(wording.warnings(results, split)),
+            "promoted": results.get("promoted"),
+            "models": text.to_dict(_models(results, split)),
+            **{table.name: text.to_dict(table) for table in made if table.name != "models"},
+        }
+    )
+
+
+def _csv(results: Mapping[str, Any], split: str | None) -> None:
+    from kdray.report import text
+
+    typer.echo(text.to_csv(_models(results, split)), nl=False)
+
+
+def _markdown(results: Mapping[str, Any], split: str | None) -> None:
+    from kdray.report import text
+
+    made = reversed(_tables(results, split))
+    typer.echo("\n".join(text.markdown(table) for table in made), nl=False)
+
+
+def _models(results: Mapping[str, Any], split: str | None) -> Table:
+    from kdray.report import facts, tables
+
+    return tables.long_table(results, [split] if split else facts.ordered_splits(results))

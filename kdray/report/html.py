@@ -1,0 +1,201 @@
+"""The report of a job: one HTML file that needs nothing beside itself."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from kdray.report import cells, charts, datasets, facts, tables, wording
+from kdray.report.facts import SCORES, Model, Results
+from kdray.store import Store
+
+_SECRET = re.compile(r"((?:secret_key|access_key|session_token)=)[^&\s\"']+")
+
+
+def write_report(results: Results, store: Store, spec_text: str) -> str:
+    """Return the report of a job as HTML, with every picture inside.
+
+    Args:
+        results: The job's ``results.json``.
+        store: The storage that the results' figures lie in.
+        spec_text: The job as YAML, shown under lineage; keys to storage in it are blanked.
+    """
+    select = results["select"]
+    split = facts.main_split(results)
+    return _template().render(
+        results=results,
+        split=split,
+        select=SCORES[select],
+        headline=wording.headline(results),
+        warnings=wording.warnings(results),
+        tiles=list(_tiles(results, split)),
+        scores=[tables.score_table(results, name) for name in facts.ordered_splits(results)],
+        costs=tables.cost_table(results),
+        ratios=tables.ratio_table(results, split) if split else None,
+        cost_chart=_markup(charts.score_against_cost(results, split, "cost")) if split else None,
+        classes=tables.class_table(results, split) if split else None,
+        confusions=list(_confusions(results, split)),
+        curves=list(_curves(results)),
+        searches=tables.search_table(results),
+        search_plots=list(_search_plots(results)),
+        explanation=_explanation(results, store),
+        dataset=datasets.dataset_table(results),
+        leaks=datasets.leak_table(results),
+        source=_flat(results["dataset"].get("source") or {}),
+        bad=[_line(item) for item in results["dataset"].get("bad") or ()],
+        runs=list(_runs(results)),
+        seconds=[
+            (step, _duration(spent)) for step, spent in (results.get("seconds") or {}).items()
+        ],
+        lineage=_lineage(results),
+        spec_text=_SECRET.sub(r"\1***", spec_text),
+    )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("kdray.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("template.html")
+
+
+def _tiles(results: Results, split: str | None) -> Iterator[dict[str, str]]:
+    """Yield teacher, student alone and distilled student, as far as there are any."""
+    best = facts.best_distilled(results) or facts.best_student(results)
+    if best is None or split is None:
+        return
+    shown: tuple[tuple[str, Model | None], ...] = (
+        ("Teacher", facts.teacher_of(results, best)),
+        ("Student alone", facts.alone_of(results, best)),
+        ("Distilled student", best if best.get("teacher") else None),
+    )
+    score = facts.main_score(results)
+    for role, model in shown:
+        if model is None:
+            continue
+        found = facts.summary(model, split, score)
+        value, _, brackets = cells.interval(found).text.partition(" ")
+        cost = model.get("cost") or {}
+        yield {
+            "role": role,
+            "label": model["label"],
+            "score": SCORES[score],
+            "value": value,
+            "interval": f"{brackets} over {wording.over(found)}" if brackets else "",
+            "cost": f"{cells.large(cost.get('parameters')).text} parameters, "
+            f"{cells.measured(cost.get('latency_ms'), 'ms').text}",
+        }
+
+
+def _confusions(results: Results, split: str | None) -> Iterator[dict[str, Any]]:
+    """Yield each model's confusion matrix, counts summed over its runs."""
+    for model in results["models"]:
+        found = [
+            matrix
+            for run in model["runs"]
+            if (matrix := (run.get("scores", {}).get(split) or {}).get("confusion"))
+        ]
+        if not found:
+            continue
+        summed = [
+            [sum(cell) for cell in zip(*rows, strict=True)] for rows in zip(*found, strict=True)
+        ]
+        rows = [
+            [(count, count / total if (total := sum(row)) else 0.0) for count in row]
+            for row in summed
+        ]
+        yield {"label": model["label"], "runs": len(found), "rows": rows}
+
+
+def _curves(results: Results) -> Iterator[tuple[str, Markup]]:
+    for index, model in enumerate(results["models"]):
+        drawn = charts.learning_curves(model, results["select"], f"curve{index}")
+        if drawn is not None:
+            yield model["label"], Markup(drawn)
+
+
+def _search_plots(results: Results) -> Iterator[tuple[str, Markup]]:
+    for index, search in enumerate(results.get("searches") or ()):
+        drawn = charts.search_plot(search, f"search{index}")
+        if drawn is not None:
+            yield search["label"], Markup(drawn)
+
+
+def _markup(svg: str | None) -> Markup | None:
+    return None if svg is None else Markup(svg)
+
+
+def _explanation(results: Results, store: Store) -> dict[str, Any] | None:
+    found = results.get("explanations")
+    if not found:
+        return None
+    data = store.read(found["figure"])
+    picture = None if data is None else f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    return {**found, "picture": picture, "notes": found.get("notes") or []}
+
+
+def _runs(results: Results) -> Iterator[dict[str, str]]:
+    for model in results["models"]:
+        settings = {**(model.get("params") or {}), "learning_rate": model.get("learning_rate")}
+        for run in model["runs"]:
+            yield {
+                "label": model["label"],
+                "seed": str(run["seed"]),
+                "key": run["key"],
+                "path": run.get("path", ""),
+                "best_epoch": str(run.get("best_epoch", "")),
+                "settings": cells.settings(settings).text,
+            }
+
+
+def _lineage(results: Results) -> list[tuple[str, str]]:
+    dataset = results["dataset"]
+    known = (
+        ("kdray", results["version"]),
+        ("code", results.get("code")),
+        ("data hash", dataset.get("hash")),
+        ("prepared data, key", dataset.get("key")),
+    )
+    return [(name, str(value)) for name, value in known if value]
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Return the facts of a nested mapping as (words, value); long lists are counted."""
+    rows: list[tuple[str, str]] = []
+    for key, value in tree.items():
+        name = f"{prefix}{key}".replace("_", " ")
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{name}, ")
+        elif isinstance(value, list | tuple):
+            rows.append((name, ", ".join(map(str, value)) if len(value) <= 8 else f"{len(value)}"))
+        else:
+            rows.append((name, str(value)))
+    return rows
+
+
+def _line(item: object) -> str:
+    if isinstance(item, Mapping):
+        return ": ".join(str(value) for value in item.values())
+    return str(item)
+
+
+def _duration(seconds: object) -> str:
+    found = cells.number(seconds)
+    if found is None:
+        return cells.MISSING
+    if found < 60:
+        return f"{found:.1f} s"
+    minutes, rest = divmod(round(found), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

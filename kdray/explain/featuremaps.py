@@ -1,7 +1,7 @@
 """Average feature map: the mean over a layer's channels, whatever the class.
 
-The map of "Improving transparency through knowledge distillation" (arXiv:2502.15959):
-A(i, j) = (1 / N) sum_k F_k(i, j) over the N channels of a layer.
+"A Knowledge Distillation-Based Approach to Enhance Transparency of Classifier Models"
+(arXiv:2502.15959): A(i, j) = (1 / N) sum_k F_k(i, j) over the N channels of a layer.
 """
 
 from __future__ import annotations

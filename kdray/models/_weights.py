@@ -1,0 +1,112 @@
+"""Weights of a file into a network, as far as they fit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit, urlunsplit
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from kdray.errors import ModelError
+from kdray.store import Store
+
+logger = logging.getLogger(__name__)
+
+
+def load_weights(module: nn.Module, uri: str, *, channels: int, classes: int) -> tuple[str, ...]:
+    """Load a safetensors file into a network and return what had to be adapted.
+
+    A classifier for another number of classes keeps its new random values. A first convolution
+    for colour images becomes one for grey images by the sum over its input channels, which is the
+    same answer for three equal channels; from grey to colour by a third for each channel.
+
+    Args:
+        module: The network, changed in place.
+        uri: A path, ``file://...`` or ``s3://...`` of a safetensors file.
+        channels: Image channels of the network.
+        classes: Number of logits of the network.
+
+    Returns:
+        One sentence for each adaptation; empty where all weights fit as they are.
+
+    Raises:
+        ModelError: The file is missing, no safetensors file, or of another architecture.
+    """
+    given = _read(uri)
+    wanted = module.state_dict()
+    # Files converted from old checkpoints lack these counters, which nothing reads.
+    given |= {
+        k: v for k, v in wanted.items() if k.endswith("num_batches_tracked") and k not in given
+    }
+    _same_names(given, wanted, uri)
+    kept: dict[str, Tensor] = {}
+    notes: list[str] = []
+    for name, own in wanted.items():
+        value = given[name]
+        if value.shape == own.shape:
+            kept[name] = value
+        elif _is_input(value, own, channels):
+            kept[name] = _other_channels(value, channels)
+            notes.append(f"{name} adapted from {value.shape[1]} to {channels} channels")
+        elif _is_head(value, own, classes):
+            notes.append(f"{name} starts anew: the file has {value.shape[0]} classes")
+        else:
+            shapes = f"{list(value.shape)}, the model {list(own.shape)}"
+            raise ModelError(
+                uri, f"{name} has shape {shapes}.", "Use the architecture's own file."
+            )
+    module.load_state_dict({**wanted, **kept})
+    for note in notes:
+        logger.warning("%s: %s", uri, note)
+    return tuple(notes)
+
+
+def _read(uri: str) -> dict[str, Tensor]:
+    parts = urlsplit(uri)
+    path = PurePosixPath(parts.path if parts.scheme else uri)
+    folder = str(path.parent)
+    if parts.scheme:
+        folder = urlunsplit((parts.scheme, parts.netloc, folder, parts.query, ""))
+    data = Store(folder).read(path.name)
+    if data is None:
+        raise ModelError(uri, "there is no such file.", "weights: none | imagenet | PATH or URI.")
+    try:
+        return safetensors.torch.load(data)
+    except SafetensorError as error:
+        raise ModelError(uri, f"is no safetensors file: {error}.") from error
+
+
+def _same_names(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], uri: str) -> None:
+    missing, extra = sorted(wanted.keys() - given.keys()), sorted(given.keys() - wanted.keys())
+    if missing or extra:
+        said = (
+            [f"lacks {len(missing)} of {len(wanted)} tensors, first {missing[0]}"]
+            if missing
+            else []
+        )
+        said += [f"has {len(extra)} tensors too many, first {extra[0]}"] if extra else []
+        problem = f"holds another architecture: it {' and '.join(said)}."
+        raise ModelError(uri, problem, "Give the file that this architecture was saved to.")
+
+
+def _is_input(value: Tensor, own: Tensor, channels: int) -> bool:
+    """Return whether the tensors differ only in 1 against 3 image channels."""
+    return (
+        own.ndim == value.ndim == 4
+        and own.shape[1] == channels
+        and {int(own.shape[1]), int(value.shape[1])} == {1, 3}
+        and own.shape[0] == value.shape[0]
+        and own.shape[2:] == value.shape[2:]
+    )
+
+
+def _other_channels(value: Tensor, channels: int) -> Tensor:
+    return value.sum(1, keepdim=True) if channels == 1 else value.repeat(1, 3, 1, 1) / 3
+
+
+def _is_head(value: Tensor, own: Tensor, classes: int) -> bool:
+    return value.ndim == own.ndim and own.shape[0] == classes and value.shape[1:] == own.shape[1:]

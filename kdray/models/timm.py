@@ -1,0 +1,130 @@
+"""Any architecture of timm (PyTorch Image Models) by its name."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+import torch
+from pydantic import Field, field_validator
+from torch import nn
+
+from kdray.errors import ModelError
+from kdray.models._timm_taps import derive
+from kdray.net import Net
+from kdray.spec.strict import Strict
+
+RESERVED = {
+    "num_classes": "it follows from the data set",
+    "in_chans": "it is data.channels",
+    "img_size": "it is data.image_size",
+    "pretrained": "write `weights: imagenet` beside the model",
+    "pretrained_cfg": "write `weights: PATH` beside the model",
+    "checkpoint_path": "write `weights: PATH` beside the model",
+    "cache_dir": "set the environment variable HF_HOME",
+    "features_only": "a model must return logits",
+}
+
+
+class Params(Strict):
+    """Which architecture."""
+
+    arch: str = Field(min_length=1, examples=["resnet18", "deit_tiny_patch16_224"])
+    """Name of the architecture; `kdray models --arch-like 'resnet*'` lists them."""
+    args: dict[str, Any] = Field(default_factory=dict, examples=[{"drop_path_rate": 0.1}])
+    """Further keyword arguments of the architecture, such as `drop_rate`."""
+
+    @field_validator("args")
+    @classmethod
+    def _not_ours(cls, args: dict[str, Any]) -> dict[str, Any]:
+        for name in args:
+            if name in RESERVED:
+                raise ValueError(f"{name} cannot be given here: {RESERVED[name]}")
+        return args
+
+
+def build(
+    params: Params, *, channels: int, classes: int, image_size: int, pretrained: bool = False
+) -> Net:
+    """Return the network with taps ``stage1`` ... ``stageN`` and ``cam``.
+
+    The taps come from timm's ``feature_info`` and one forward pass; see ``_timm_taps.derive``.
+    An architecture whose stages give no single map (CrossViT, for one) has fewer taps, or none.
+
+    Args:
+        params: Which architecture.
+        channels: Image channels ``c``.
+        classes: Number of logits ``C``.
+        image_size: Height and width of the images, pixels.
+        pretrained: Whether to load timm's ImageNet weights (from its cache, or downloaded).
+
+    Raises:
+        ModelError: There is no such architecture, it does not take these images, or its
+            ImageNet weights cannot be had.
+    """
+    where = f"timm/{params.arch}"
+    size = f"{channels} x {image_size} x {image_size} images"
+    try:
+        module = _create(params, channels, classes, image_size, pretrained)
+        logits, taps = derive(module, torch.zeros(1, channels, image_size, image_size))
+    except (RuntimeError, ValueError, TypeError, LookupError, AssertionError) as error:
+        if pretrained and "pretrained" in str(error):
+            raise _no_weights(where, error) from error
+        problem = f"cannot be built for {size} and {classes} classes: {_first_line(error)}."
+        raise ModelError(where, problem, "Try another image_size, or mend `args`.") from error
+    if logits.shape != (1, classes):
+        problem = f"gives an output of shape {list(logits.shape)}, not [1, {classes}]."
+        raise ModelError(where, problem, "Choose an architecture that classifies.")
+    return Net(module, taps)
+
+
+def architectures(pattern: str = "") -> list[str]:
+    """Return the names of timm's architectures that match a pattern such as ``resnet*``."""
+    import timm  # some ten seconds on a small machine
+
+    return [str(name) for name in timm.list_models(pattern)]
+
+
+def _create(
+    params: Params, channels: int, classes: int, image_size: int, pretrained: bool
+) -> nn.Module:
+    import timm
+
+    where = f"timm/{params.arch}"
+    if not timm.is_model(params.arch):
+        raise _unknown(where, params.arch)
+    args = {**params.args, "num_classes": classes, "in_chans": channels, "pretrained": pretrained}
+    try:
+        return _created(params.arch, {**args, "img_size": image_size})
+    except TypeError as error:
+        if "img_size" not in str(error):
+            raise
+        return _created(params.arch, args)  # convolutions: any size
+    except OSError as error:
+        raise _no_weights(where, error) from error
+
+
+def _created(arch: str, args: dict[str, Any]) -> nn.Module:
+    import timm
+
+    module: nn.Module = timm.create_model(arch, **args)
+    return module
+
+
+def _unknown(where: str, arch: str) -> ModelError:
+    close = difflib.get_close_matches(arch, architectures(), n=3, cutoff=0.5)
+    remedy = f"Did you mean {' or '.join(repr(name) for name in close)}? " if close else ""
+    listed = "`kdray models --arch-like PATTERN` lists them."
+    return ModelError(where, f"timm has no architecture {arch!r}.", remedy + listed)
+
+
+def _no_weights(where: str, error: Exception) -> ModelError:
+    return ModelError(
+        where,
+        f"its ImageNet weights cannot be had: {_first_line(error)}.",
+        "Give a local file instead, weights: PATH.safetensors, or none.",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,0 +1,1 @@
+"""Methods: how a student learns from a teacher, a file a method."""

@@ -1,0 +1,166 @@
+"""A package to answers: images to probabilities and to maps of what the model looked at."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from kdray import parts
+from kdray.data import Views
+from kdray.data._images import decode, fit
+from kdray.errors import ExplainError, ModelError
+from kdray.net import Net
+from kdray.registry import read_package
+from kdray.spec.experiment import Augment
+from kdray.spec.strict import Part
+
+Images = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+
+class Predictor:
+    """A model that answers and explains; any number of threads may use it at once.
+
+    Predictions run side by side. Explanations hook into the network, so they have a copy of their
+    own and wait for each other, never for a prediction.
+
+    Args:
+        folder: A package.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        RegistryError: The package is missing or damaged.
+        ModelError: The device is not there.
+    """
+
+    def __init__(self, folder: Path, device: str = "cpu") -> None:
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise ModelError(f"device {device!r}", "no GPU is usable here.", "Use device 'cpu'.")
+        self.package = read_package(folder)
+        self._device = torch.device(device)
+        self._net = self._built()
+        self._net.module.requires_grad_(False)
+        self._views = Views(
+            Augment(), 0, self.package.mean, self.package.std, self._device
+        )
+        self._lock = threading.Lock()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the ``C`` classes, in the order of the logits."""
+        return self.package.classes
+
+    def decode(self, data: bytes, max_pixels: int | None = None) -> Images:
+        """Return an image file as the model sees it, ``[H, W, c]``, resized as for training.
+
+        Args:
+            data: The bytes of an image file.
+            max_pixels: Largest width times height; None: no limit.
+
+        Raises:
+            DataError: The file is no readable image, or too large.
+        """
+        image = decode(data, max_pixels=max_pixels)
+        return fit(image, self.package.image_size, self.package.channels)
+
+    def logits(self, images: Images) -> Floats:
+        """Return the logits ``[B, C]`` of images ``[B, H, W, c]``."""
+        with torch.inference_mode():
+            return self._numbers(self._net.module(self._standard(images)))
+
+    def predict(self, images: Images) -> Floats:
+        """Return the probabilities ``[B, C]`` (softmax) of images ``[B, H, W, c]``."""
+        with torch.inference_mode():
+            logits = self._net.module(self._standard(images))
+            return self._numbers(logits.float().softmax(dim=1))
+
+    def explain(
+        self,
+        images: Images,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        target: NDArray[np.int64] | None = None,
+    ) -> Floats:
+        """Return what the model looked at, maps ``[B, H, W]`` in 0..1 at input size.
+
+        Args:
+            images: ``[B, H, W, c]``.
+            method: Name of an explanation; see `kdray explainers`.
+            params: Settings of the explanation; None: its defaults.
+            target: Index of the class to explain, ``[B]``; None: the predicted ones.
+
+        Raises:
+            JobError: There is no such explanation, or it refuses a setting.
+            ExplainError: A map is blank, or a target is no class.
+        """
+        settings = parts.settings("explain", Part(name=method, params=dict(params or {})))
+        part = parts.load("explain", method)
+        if target is None:
+            target = self.logits(images).argmax(axis=1)
+        if target.size and not 0 <= target.min() <= target.max() < len(self.classes):
+            problem = f"{target.tolist()} are not all classes."
+            raise ExplainError("target", problem, f"Classes count 0..{len(self.classes) - 1}.")
+        wanted = torch.as_tensor(target, dtype=torch.int64, device=self._device)
+        with self._lock:
+            maps = part.explain(
+                part.Params.model_validate(settings),
+                self._explained,
+                self._standard(images),
+                wanted,
+            )
+        return self._numbers(maps)
+
+    @cached_property
+    def _explained(self) -> Net:
+        return self._built()
+
+    def _built(self) -> Net:
+        net = self.package.build()
+        net.module.to(self._device)
+        return net
+
+    def _standard(self, images: Images) -> torch.Tensor:
+        return self._views.plain(images)
+
+    @staticmethod
+    def _numbers(tensor: torch.Tensor) -> Floats:
+        numbers: Floats = tensor.detach().float().cpu().numpy()
+        return numbers
+
+
+def heat_map(map_: Floats) -> Images:
+    """Return a map ``[H, W]`` in 0..1 as colours ``[H, W, 4]`` (RGBA), transparent where low."""
+    levels = np.clip(np.nan_to_num(map_), 0, 1)
+    colours = _palette()[np.round(levels * 255).astype(np.uint8)]
+    opacity = np.clip((levels - 0.1) / 0.5, 0, 1)
+    return np.dstack([colours, np.round(opacity * 255).astype(np.uint8)])
+
+
+def overlay(image: Images, map_: Floats, opacity: float = 0.6) -> Images:
+    """Return an image ``[H, W, c]`` with the heat map of ``map_`` ``[H, W]`` over it, RGB.
+
+    Args:
+        image: Grey or colour.
+        map_: In 0..1, of the same height and width.
+        opacity: Of the hottest places, 0..1.
+    """
+    heat = heat_map(map_)
+    share = heat[..., 3:] / 255 * opacity
+    mixed = (1 - share) * np.broadcast_to(image, heat[..., :3].shape) + share * heat[..., :3]
+    return np.round(mixed).astype(np.uint8)
+
+
+@cache
+def _palette() -> Images:
+    """Return 256 colours ``[256, 3]`` of even steps in brightness, dark to bright."""
+    from matplotlib import colormaps  # slow to import
+
+    palette: Images = np.round(colormaps["inferno"](np.arange(256))[:, :3] * 255).astype(np.uint8)
+    return palette

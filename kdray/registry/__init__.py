@@ -1,0 +1,7 @@
+"""Packages, versions, aliases and model cards: the trained models that are kept."""
+
+from kdray.registry.card import model_card
+from kdray.registry.package import Package, read_package, write_package
+from kdray.registry.versions import Registry, locate
+
+__all__ = ["Package", "Registry", "locate", "model_card", "read_package", "write_package"]

@@ -1,0 +1,176 @@
+"""The model card of a package: what it is, its data, scores, lineage and limits, in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from kdray.registry.package import Package
+
+#: Said on the card, on the page and in the answers of the service.
+NOTICE = "Research software. Not a medical device: not for diagnosis or treatment."
+_SCORES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "auc": "AUC (macro, one against the rest)",
+    "ece": "expected calibration error",
+    "loss": "cross-entropy, nats",
+}
+_COSTS = {
+    "parameters": ("parameters", "{:,.0f}"),
+    "macs": ("multiply-accumulates for one image", "{:,.0f}"),
+    "latency_ms": ("latency for one image, ms", "{:.2f}"),
+    "file_mb": ("weights, MB", "{:.2f}"),
+}
+
+
+def model_card(package: Package, metrics: Mapping[str, Any], title: str = "") -> str:
+    """Return the model card of a package, Markdown.
+
+    Args:
+        package: The package.
+        metrics: Its ``metrics.json``: ``summary``, ``cost`` and ``against_alone`` of a model of
+            ``results.json``, ``confidence`` and ``dataset`` of the job; all optional.
+        title: The heading; empty: the model's id.
+    """
+    blocks = [
+        f"# {title or package.id}",
+        f"> {NOTICE}",
+        *_what(package),
+        *_data(package, metrics.get("dataset", {})),
+        *_scores(metrics.get("summary", {}), metrics.get("confidence", 0.95)),
+        *_comparison(metrics.get("against_alone") or {}),
+        *_costs(metrics.get("cost", {})),
+        *_lineage(package),
+        *_limits(package, metrics),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    """Yield the leaves of nested facts as (dotted name, text)."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list | tuple):
+            yield f"{prefix}{key}", ", ".join(str(item) for item in value)
+        elif value is not None:
+            yield f"{prefix}{key}", str(value)
+
+
+def spread(value: Mapping[str, Any]) -> str:
+    """Return a score with its interval as text, such as ``0.912 [0.884, 0.940] over 3 seeds``."""
+    mean = value.get("mean")
+    if mean is None:
+        return "not defined"
+    ends = [value.get("low"), value.get("high")]
+    between = f" [{ends[0]:.3f}, {ends[1]:.3f}]" if None not in ends else ""
+    over = f" over {value['n']} {value['over']}" if {"n", "over"} <= value.keys() else ""
+    return f"{mean:.3f}{between}{over}"
+
+
+def _what(package: Package) -> list[str]:
+    settings = ", ".join(f"{key}={value}" for key, value in package.model["params"].items())
+    colour = "grey" if package.channels == 1 else "colour"
+    rows = [
+        ("model", f"{package.model['name']}{f' ({settings})' if settings else ''}"),
+        ("trained as", package.role),
+        ("input", f"one {colour} image, resized to {package.image_size} x {package.image_size}"),
+        (
+            "answers",
+            f"probabilities of {len(package.classes)} classes: {_joined(package.classes)}",
+        ),
+        ("weights", f"{package.weights.file}, SHA-256 `{package.weights.sha256}`"),
+    ]
+    return ["## What it is", _table(("", ""), rows)]
+
+
+def _data(package: Package, dataset: Mapping[str, Any]) -> list[str]:
+    rows = [
+        (split, sum(counts.values()), _joined(f"{name} {n}" for name, n in counts.items()))
+        for split, counts in dataset.get("counts", {}).items()
+    ]
+    content = dataset.get("hash") or package.lineage.get("data")
+    blocks = [_table(("split", "images", "of each class"), rows)] if rows else []
+    if content and not isinstance(content, Mapping):
+        blocks.append(f"Content hash of the dataset: `{content}`.")
+    return ["## Data", *blocks] if blocks else []
+
+
+def _scores(summary: Mapping[str, Any], confidence: float) -> list[str]:
+    rows = [
+        (split, _SCORES.get(score, score), spread(value))
+        for split, scores in summary.items()
+        for score, value in scores.items()
+        if value is not None
+    ]
+    if not rows:
+        return []
+    note = f"Mean and {confidence:.0%} interval. The test split was used once, after all choices."
+    return ["## Scores", _table(("split", "score", "value"), rows), note]
+
+
+def _comparison(against: Mapping[str, Any]) -> list[str]:
+    rows = [
+        (split, _SCORES.get(score, score), _difference(value))
+        for split, scores in against.items()
+        for score, value in (scores or {}).items()
+        if value is not None
+    ]
+    if not rows:
+        return []
+    heading = "## Against the same model trained without a teacher"
+    return [heading, _table(("split", "score", "difference, paired"), rows)]
+
+
+def _difference(value: Mapping[str, Any]) -> str:
+    text = f"{value['mean']:+.3f}"
+    if value.get("low") is not None and value.get("high") is not None:
+        text += f" [{value['low']:+.3f}, {value['high']:+.3f}]"
+    return f"{text}, p = {value['p']:.3g}" if value.get("p") is not None else text
+
+
+def _costs(cost: Mapping[str, Any]) -> list[str]:
+    rows = [
+        (name, form.format(cost[key]))
+        for key, (name, form) in _COSTS.items()
+        if cost.get(key) is not None
+    ]
+    return ["## Cost", _table(("", ""), rows)] if rows else []
+
+
+def _lineage(package: Package) -> list[str]:
+    rows = [(name, f"`{text}`") for name, text in flat(package.lineage)]
+    return ["## Lineage", _table(("", ""), rows)] if rows else []
+
+
+def _limits(package: Package, metrics: Mapping[str, Any]) -> list[str]:
+    limits = [
+        "It always answers one of its classes, also for an image that is none of them.",
+        "Its probabilities are those of the network; how far they can be trusted is the "
+        "calibration error above."
+        if metrics.get("summary")
+        else "No scores are recorded for it: do not rely on its answers.",
+        "A heat map shows where the model looked, not where the disease is.",
+        "It knows only images like those it was trained on: other scanners, protocols or patients "
+        f"need a test of their own, at {package.image_size} x {package.image_size} pixels.",
+    ]
+    if "test_clean" in metrics.get("summary", {}):
+        limits.append(
+            "Some test images have a copy in the training split; the scores of `test_clean` leave "
+            "them out."
+        )
+    return ["## Limits", "\n".join(f"- {limit}" for limit in limits)]
+
+
+def _joined(items: Iterable[str]) -> str:
+    return ", ".join(items)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    return str(value).replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,211 @@
+"""A trained model as a folder: weights in safetensors and ``model.json``, never a pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_model, save_model
+
+from kdray.errors import RegistryError
+from kdray.models import build_model
+from kdray.net import Net
+
+FORMAT = 1
+WEIGHTS = "model.safetensors"
+MANIFEST = "model.json"
+
+
+class Info(Protocol):
+    """What a package keeps of the dataset; ``kdray.data.DatasetInfo`` has it."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the ``C`` classes, in the order of the logits."""
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of an input image, pixels."""
+
+    @property
+    def channels(self) -> int:
+        """1 or 3."""
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Mean of each channel over the training split, 0..1."""
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Standard deviation of each channel over the training split."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights file of a package.
+
+    Args:
+        file: Name of the file in the folder.
+        sha256: Its checksum, hexadecimal.
+        bytes: Its size.
+    """
+
+    file: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Package:
+    """A trained model: the fields of ``model.json``, and the folder they stand for.
+
+    Args:
+        folder: Where the files lie.
+        format: Version of this layout.
+        model: ``name`` of the model part and its ``params``.
+        id: Name of the model in its job.
+        role: Whether it taught or learnt.
+        classes: Names of the ``C`` classes, in the order of the logits.
+        image_size: Height and width of an input image, pixels.
+        channels: 1 (grey) or 3 (colour).
+        mean: Mean of each channel, 0..1; subtracted from the input.
+        std: Standard deviation of each channel; divides the input.
+        weights: The weights file and its checksum.
+        lineage: Where the model comes from: job, data hash, teacher, seed, code.
+    """
+
+    folder: Path
+    format: Literal[1]
+    model: dict[str, Any]
+    id: str
+    role: Literal["teacher", "student"]
+    classes: tuple[str, ...]
+    image_size: int
+    channels: Literal[1, 3]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    weights: Weights
+    lineage: dict[str, Any]
+
+    def build(self) -> Net:
+        """Return the network with its weights, in eval mode.
+
+        Raises:
+            RegistryError: The weights do not fit the model.
+        """
+        net = build_model(
+            self.model["name"],
+            self.model["params"],
+            channels=self.channels,
+            classes=len(self.classes),
+            image_size=self.image_size,
+        )
+        file = self.folder / self.weights.file
+        try:
+            load_model(net.module, str(file))
+        except (RuntimeError, SafetensorError) as error:
+            problem = f"the weights do not fit the model {self.model['name']}: {error}."
+            raise RegistryError(str(file), problem) from error
+        net.module.eval()
+        return net
+
+    def metrics(self) -> dict[str, Any]:
+        """Return ``metrics.json``; empty where the package has none."""
+        file = self.folder / "metrics.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+    def card(self) -> str:
+        """Return the model card, Markdown; empty where the package has none."""
+        file = self.folder / "card.md"
+        return file.read_text(encoding="utf-8") if file.exists() else ""
+
+
+def write_package(  # noqa: PLR0913 - each is a fact that only the caller knows
+    folder: Path,
+    net: Net,
+    *,
+    model: dict[str, Any],
+    id: str,
+    role: Literal["teacher", "student"],
+    info: Info,
+    lineage: dict[str, Any],
+) -> dict[str, Any]:
+    """Write weights and ``model.json`` into an existing folder; return the latter's content.
+
+    Args:
+        folder: The folder; files of the same names are replaced.
+        net: The trained network, on any device.
+        model: ``name`` and ``params`` of the model part that builds it.
+        id: Name of the model in its job.
+        role: Whether it taught or learnt.
+        info: Classes, input and standardisation of the dataset.
+        lineage: Where the model comes from; JSON-able.
+    """
+    file = folder / WEIGHTS
+    save_model(net.module, str(file))
+    manifest = {
+        "format": FORMAT,
+        "model": {"name": model["name"], "params": dict(model.get("params", {}))},
+        "id": id,
+        "role": role,
+        "classes": list(info.classes),
+        "image_size": info.image_size,
+        "channels": info.channels,
+        "mean": list(info.mean),
+        "std": list(info.std),
+        "weights": {"file": WEIGHTS, "sha256": checksum(file), "bytes": file.stat().st_size},
+        "lineage": lineage,
+    }
+    text = json.dumps(manifest, indent=1, ensure_ascii=False)
+    (folder / MANIFEST).write_text(text, encoding="utf-8")
+    return manifest
+
+
+def read_package(folder: Path) -> Package:
+    """Return the package of a folder, its weights compared with their checksum.
+
+    Raises:
+        RegistryError: ``model.json`` or the weights are missing or damaged.
+    """
+    file = folder / MANIFEST
+    try:
+        fields = json.loads(file.read_text(encoding="utf-8"))
+        package = TypeAdapter(Package).validate_python({**fields, "folder": folder})
+    except FileNotFoundError:
+        remedy = "Give a folder that `kdray registry export` or a job has written."
+        raise RegistryError(str(file), "there is no package here.", remedy) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(step) for step in first["loc"])
+        problem = f"this is no package of format {FORMAT}: {place}: {first['msg']}."
+        raise RegistryError(str(file), problem) from None
+    except (OSError, ValueError, TypeError) as error:
+        raise RegistryError(str(file), f"is damaged: {error}.") from error
+    check_file(folder, package.weights.file, package.weights.sha256)
+    return package
+
+
+def check_file(folder: Path, name: str, sha256: str) -> None:
+    """Compare a file of a package with its checksum.
+
+    Raises:
+        RegistryError: The file is missing, or its content has changed.
+    """
+    file = folder / name
+    if Path(name).name != name or not file.is_file():
+        raise RegistryError(str(file), "this file of the package is missing.")
+    found = checksum(file)
+    if found != sha256:
+        problem = f"is damaged: its SHA-256 is {found[:12]}..., recorded is {sha256[:12]}...."
+        raise RegistryError(str(file), problem, "Restore the file, or promote another version.")
+
+
+def checksum(file: Path) -> str:
+    """Return the SHA-256 of a file, hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

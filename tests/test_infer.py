@@ -1,0 +1,196 @@
+"""A package to answers: probabilities, maps and pictures of maps."""
+
+from __future__ import annotations
+
+import io
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kdray import infer
+from kdray.data._images import fit
+from kdray.errors import DataError, ExplainError, JobError, ModelError, RegistryError
+from kdray.infer import Predictor, heat_map, overlay
+from kdray.models import build_model
+from kdray.registry import write_package
+
+WIDTHS = {"widths": [4, 8, 8, 12, 16]}
+
+
+@dataclass(frozen=True)
+class Info:
+    classes: tuple[str, ...] = ("glioma", "no tumor", "pituitary")
+    image_size: int = 32
+    channels: int = 3
+    mean: tuple[float, ...] = (0.4, 0.5, 0.6)
+    std: tuple[float, ...] = (0.2, 0.25, 0.3)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("package")
+    net = build_model("cnn5", WIDTHS, channels=3, classes=3, image_size=32, seed=3)
+    model = {"name": "cnn5", "params": WIDTHS}
+    write_package(folder, net, model=model, id="s", role="student", info=Info(), lineage={})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def predictor(folder):
+    return Predictor(folder)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+
+
+def png(pixels, **options):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG", **options)
+    return buffer.getvalue()
+
+
+def test_probabilities_are_finite_and_sum_to_one(predictor, images):
+    shares = predictor.predict(images)
+    assert shares.shape == (4, 3)
+    assert np.isfinite(shares).all()
+    np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_probabilities_are_the_softmax_of_the_logits(predictor, images):
+    logits = predictor.logits(images).astype(np.float64)
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    expected = powers / powers.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(predictor.predict(images), expected, rtol=1e-5)
+
+
+def test_logits_are_those_of_the_network_on_the_standardised_image(predictor, images):
+    import torch
+
+    net = predictor.package.build()
+    standard = (images / 255 - np.array(Info().mean)) / np.array(Info().std)
+    batch = torch.tensor(standard.transpose(0, 3, 1, 2), dtype=torch.float32)
+    with torch.no_grad():
+        expected = net.module(batch).numpy()
+    np.testing.assert_allclose(predictor.logits(images), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_an_answer_does_not_depend_on_the_rest_of_the_batch(predictor, images):
+    np.testing.assert_allclose(
+        predictor.predict(images)[2:3], predictor.predict(images[2:3]), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_decoding_resizes_as_preparing_does(predictor):
+    pixels = np.random.default_rng(1).integers(0, 256, (50, 41, 3), np.uint8)
+    np.testing.assert_array_equal(predictor.decode(png(pixels)), fit(pixels, 32, 3))
+
+
+def test_a_grey_file_becomes_three_equal_channels(predictor):
+    grey = np.random.default_rng(1).integers(0, 256, (32, 32), np.uint8)
+    np.testing.assert_array_equal(predictor.decode(png(grey)), np.stack([grey] * 3, axis=2))
+
+
+def test_too_many_pixels_are_refused(predictor):
+    with pytest.raises(DataError, match="more than 100"):
+        predictor.decode(png(np.zeros((20, 20), np.uint8)), max_pixels=100)
+
+
+def test_bytes_that_are_no_image_are_refused(predictor):
+    with pytest.raises(DataError):
+        predictor.decode(b"not an image")
+
+
+@pytest.mark.parametrize("method", ["gradcam", "scorecam", "featuremaps"])
+def test_maps_are_finite_in_0_to_1_and_of_input_size(predictor, images, method):
+    maps = predictor.explain(images[:2], method)
+    assert (maps.shape, maps.dtype) == ((2, 32, 32), np.float32)
+    assert np.isfinite(maps).all()
+    assert maps.min() >= 0
+    assert maps.max() <= 1
+
+
+def test_without_a_target_the_predicted_class_is_explained(predictor, images):
+    target = predictor.predict(images[:1]).argmax(axis=1)
+    np.testing.assert_array_equal(
+        predictor.explain(images[:1], "gradcam"),
+        predictor.explain(images[:1], "gradcam", {}, target),
+    )
+
+
+def test_a_target_that_is_no_class_is_refused(predictor, images):
+    with pytest.raises(ExplainError, match=r"Classes count 0\.\.2"):
+        predictor.explain(images[:1], "gradcam", {}, np.array([3]))
+
+
+def test_an_unknown_explanation_gives_the_nearest(predictor, images):
+    with pytest.raises(JobError, match="Did you mean 'gradcam'"):
+        predictor.explain(images[:1], "gradcamm")
+
+
+def test_an_unknown_setting_of_an_explanation_is_refused(predictor, images):
+    with pytest.raises(JobError, match="no such setting"):
+        predictor.explain(images[:1], "gradcam", {"tapp": "cam"})
+
+
+def test_explaining_changes_no_prediction(predictor, images):
+    before = predictor.predict(images)
+    predictor.explain(images[:1], "gradcam")
+    np.testing.assert_array_equal(predictor.predict(images), before)
+
+
+def test_threads_that_explain_and_predict_at_once_get_the_answers_of_one_thread(predictor, images):
+    expected = [predictor.explain(images[i : i + 1], "gradcam") for i in range(4)]
+    shares = predictor.predict(images)
+    found, wrong = {}, []
+
+    def explain(place):
+        found[place] = predictor.explain(images[place : place + 1], "gradcam")
+
+    def predict():
+        wrong.extend(i for i in range(10) if not np.allclose(predictor.predict(images), shares))
+
+    threads = [threading.Thread(target=explain, args=(i,)) for i in range(4)]
+    threads += [threading.Thread(target=predict) for _ in range(2)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert not wrong
+    for place in range(4):
+        np.testing.assert_allclose(found[place], expected[place], atol=1e-6)
+
+
+def test_a_missing_gpu_is_an_error_and_not_a_silent_cpu(folder, monkeypatch):
+    monkeypatch.setattr(infer.torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ModelError, match="no GPU"):
+        Predictor(folder, device="cuda")
+
+
+def test_a_folder_without_a_package_is_refused(tmp_path):
+    with pytest.raises(RegistryError):
+        Predictor(tmp_path)
+
+
+def test_a_heat_map_is_transparent_where_low_and_opaque_where_high():
+    picture = heat_map(np.array([[0.0, 0.05, 1.0]], np.float32))
+    assert picture.shape == (1, 3, 4)
+    assert picture[0, :, 3].tolist() == [0, 0, 255]
+
+
+def test_a_heat_map_grows_brighter_with_the_map():
+    levels = np.linspace(0, 1, 64, dtype=np.float32)[None]
+    luma = heat_map(levels)[0, :, :3].astype(float) @ [0.299, 0.587, 0.114]
+    assert (np.diff(luma) >= -1).all()
+    assert luma[-1] > 200 > 20 > luma[0]
+
+
+def test_an_overlay_leaves_the_image_where_the_map_is_low():
+    image = np.full((2, 2, 1), 77, np.uint8)
+    map_ = np.array([[0, 0], [0, 1]], np.float32)
+    mixed = overlay(image, map_, opacity=1)
+    assert mixed.shape == (2, 2, 3)
+    assert (mixed[0] == 77).all()
+    np.testing.assert_array_equal(mixed[1, 1], heat_map(map_)[1, 1, :3])

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from kdray import parts
-from kdray.errors import ExplainError, JobError, ModelError
-from kdray.explain import explain_each
+from kdray.errors import ExplainError, ModelError
 from kdray.explain._maps import finished
 from kdray.net import Net, Tap, look
 
@@ -138,22 +137,6 @@ def test_an_unknown_tap_is_an_error_that_lists_the_taps(
 ) -> None:
     with pytest.raises(ModelError, match=r"tap 'stage9'.*It has: cam, stage1"):
         part.explain(part.Params(tap="stage9"), net, images, TARGET)
-
-
-def test_each_image_gets_its_map_or_its_reason(net: Net, images: Tensor) -> None:
-    images[0] = 0.0
-    blank, heat = explain_each("featuremaps", {}, net, images, TARGET)
-    assert isinstance(blank, ExplainError)
-    assert "featuremaps, image 0: the map is blank" in str(blank)
-    assert isinstance(heat, Tensor)
-    assert heat.shape == (16, 16)
-
-
-def test_an_unknown_explanation_is_an_error_that_names_the_nearest(
-    net: Net, images: Tensor
-) -> None:
-    with pytest.raises(JobError, match="Did you mean 'gradcam'"):
-        explain_each("gradcamm", {}, net, images, TARGET)
 
 
 def test_score_cam_does_not_depend_on_its_batch_size(net: Net, images: Tensor) -> None:

@@ -43,7 +43,9 @@ class Store:
             self.root = f"{parts.netloc}{parts.path}".rstrip("/")
             self._fs = pafs.S3FileSystem(**dict(parse_qsl(parts.query)))
         else:
-            raise StoreError(uri, f"no storage is called {parts.scheme!r}.", "Use a path or s3://.")
+            raise StoreError(
+                uri, f"no storage is called {parts.scheme!r}.", "Use a path or s3://."
+            )
 
     @property
     def is_local(self) -> bool:
@@ -135,6 +137,17 @@ class Store:
         """Return the ``result.json`` of a finished folder, or None while it is not finished."""
         return self.read_json(f"{name}/{DONE}")
 
+    def finished(self, name: str) -> dict[str, Any]:
+        """Return the ``result.json`` of a finished folder.
+
+        Raises:
+            StoreError: The folder is not there, or not finished.
+        """
+        found = self.result(name)
+        if found is None:
+            raise StoreError(f"{self.uri}/{name}", "there is no finished result of this name.")
+        return dict(found)
+
     @contextmanager
     def publish(self, name: str, result: Any) -> Iterator[Path]:
         """Give a folder to fill; on leaving, it and ``result`` appear under ``name`` as a whole.
@@ -184,8 +197,12 @@ class Store:
             yield
             return
         path = Path(self.path(name))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path.with_name(f".{path.name}.lock"), "w") as file:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = open(path.with_name(f".{path.name}.lock"), "w")
+        except OSError as error:
+            raise StoreError(f"{self.uri}/{name}", f"cannot be written: {error}.") from error
+        with file:
             fcntl.flock(file, fcntl.LOCK_EX)  # freed when the file closes, or the process dies
             yield
 

@@ -1,5 +1,15 @@
 """A job to a plan: its steps with their keys; pure, without clock, disk or Ray."""
 
-from kdray.plan.read import read_job
+from kdray.plan.make import Arm, ArmSteps, Plan, Step, arms_of, make_plan
+from kdray.plan.read import read_experiment, read_job
 
-__all__ = ["read_job"]
+__all__ = [
+    "Arm",
+    "ArmSteps",
+    "Plan",
+    "Step",
+    "arms_of",
+    "make_plan",
+    "read_experiment",
+    "read_job",
+]

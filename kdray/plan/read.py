@@ -28,9 +28,7 @@ def read_job(
     return load_job(file, sets or (), env, parts.check)
 
 
-def read_experiment(
-    file: str | os.PathLike[str], sets: Sequence[str] | None = None
-) -> Experiment:
+def read_experiment(file: str | os.PathLike[str], sets: Sequence[str] | None = None) -> Experiment:
     """Return the experiment of a file.
 
     Raises:

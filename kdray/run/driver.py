@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
+import json
 import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from kdray.errors import RunError, StoreError
+from kdray.errors import RunError
 from kdray.store import Store
 
 #: Seconds between two signs of life of a driver, in the lock of its job.
@@ -72,15 +71,9 @@ class Claim:
         self._job = job
         self._name = f"jobs/{job}/lock"
         self._mine = {"id": uuid.uuid4().hex, **this_driver()}
-        seen = store.read_json(self._name)
-        if seen and self._lives(seen, sleep):
-            raise self._taken(seen)
-        with _alone(store, job):
-            now = store.read_json(self._name)
-            if now != seen:
-                raise self._taken(now or {})
-            self.beat()
-        if not store.is_local:  # no exclusive write here: the last of several writers has it
+        if not store.replace(self._name, self._free(sleep), self._signed()):
+            raise self._taken(store.read_json(self._name) or {})
+        if not store.is_local:  # two may have written at once: the last one has it
             sleep(1.0)
             now = store.read_json(self._name) or {}
             if now.get("id") != self._mine["id"]:
@@ -88,7 +81,7 @@ class Claim:
 
     def beat(self) -> None:
         """Give a sign of life."""
-        self._store.write_json(self._name, {**self._mine, "updated": time.time()})
+        self._store.write(self._name, self._signed())
 
     def is_mine(self) -> bool:
         """Return whether no other driver has taken the job over."""
@@ -100,23 +93,34 @@ class Claim:
         if self.is_mine():
             self._store.delete(self._name)
 
-    def _lives(self, owner: Mapping[str, Any], sleep: Callable[[float], None]) -> bool:
-        if is_here(owner):
-            return is_alive(owner)
+    def _signed(self) -> bytes:
+        return json.dumps({**self._mine, "updated": time.time()}).encode()
+
+    def _free(self, sleep: Callable[[float], None]) -> bytes | None:
+        """Return the lock as it stands, if there is one, when no living driver holds it."""
+        seen = self._store.read(self._name)
+        owner = json.loads(seen) if seen else {}
+        if is_here(owner) and is_alive(owner):
+            raise self._taken(owner)
+        if not owner or is_here(owner):
+            return seen
         # Not the age of the lock: the clocks of two hosts may differ.
         for _ in range(int(SILENT_S / 5)):
             sleep(5.0)
-            now = self._store.read_json(self._name)
-            if now != owner:
-                return now is not None
-        return False
+            now = self._store.read(self._name)
+            if now is None:
+                return None
+            if now != seen:
+                raise self._taken(owner)
+        return seen
 
     def _taken(self, owner: Mapping[str, Any]) -> RunError:
         who = f"process {owner.get('pid', '?')} on {owner.get('host', 'another host')}"
+        job = f"{self._job} --storage {self._store.uri}"
         return RunError(
             self._job,
             f"is already run by {who}.",
-            f"Follow it: `kdray logs -f {self._job}`; end it: `kdray stop {self._job}`.",
+            f"Follow it: `kdray logs -f {job}`; end it: `kdray stop {job}`.",
         )
 
 
@@ -134,31 +138,3 @@ def _born(pid: int) -> str:
         return ""  # no Linux
     state, *fields = stat.rpartition(")")[2].split()  # the name before may hold anything
     return "dead" if state in "ZX" else fields[18]
-
-
-@contextmanager
-def _alone(store: Store, job: str) -> Iterator[None]:
-    """Keep two processes of this host from looking at and writing a lock at the same time."""
-    if not store.is_local:
-        yield
-        return
-    folder = store.path(f"jobs/{job}")
-    try:
-        os.makedirs(folder, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise StoreError(
-            f"{store.uri}/jobs/{job}", f"cannot be written: {error.strerror}."
-        ) from error
-    try:
-        _flock(handle)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _flock(handle: int) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-    except OSError:
-        return  # some shared file systems have none; only two starts in one instant could clash

@@ -26,7 +26,9 @@ class Splits(Strict):
     @model_validator(mode="after")
     def _leave_some(self) -> Splits:
         if self.val + self.test >= 1:
-            raise ValueError(f"val + test is {self.val + self.test:g}: nothing is left to train on")
+            raise ValueError(
+                f"val + test is {self.val + self.test:g}: nothing is left to train on"
+            )
         return self
 
 
@@ -189,7 +191,9 @@ class Evaluate(Strict):
 class Explain(Strict):
     """Explanations of teacher and student, side by side in one figure."""
 
-    methods: Many[PartRef] = (Part(name="gradcam"), Part(name="scorecam"), Part(name="featuremaps"))
+    methods: Many[PartRef] = tuple(
+        Part(name=name) for name in ("gradcam", "scorecam", "featuremaps")
+    )
     """Parts of `kdray explainers`."""
     images: int = Field(4, ge=1, le=64)
     """Test images in the figure, drawn evenly from the classes."""

@@ -62,7 +62,9 @@ def load_job(
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise JobError(str(file), f"cannot be read: {reason}.", "Give the path of a job file.") from None
+        raise JobError(
+            str(file), f"cannot be read: {reason}.", "Give the path of a job file."
+        ) from None
     return parse_job(text, str(file), sets, env, check_part)
 
 
@@ -102,7 +104,9 @@ def _model(document: Document) -> type[Job]:
         return KINDS[kind]
     if kind is None:
         raise JobError(
-            document.name, "the field 'kind' is missing.", "Write kind: Experiment or kind: Service."
+            document.name,
+            "the field 'kind' is missing.",
+            "Write kind: Experiment or kind: Service.",
         )
     where = document.place(("kind",))
     raise JobError(where, f"no job is of kind {kind!r}.", _nearest(str(kind), list(KINDS)))
@@ -146,7 +150,9 @@ def _explained(
             path, f"{_dotted(path)}: no such field.", _nearest(last, fields), at_key=True
         )
     elif error["type"] == "missing":
-        problem = Problem(path, f"{_dotted((*path, last))}: this field is missing.", "", at_key=True)
+        problem = Problem(
+            path, f"{_dotted((*path, last))}: this field is missing.", "", at_key=True
+        )
     else:
         given = error["input"]
         message = error["msg"].removeprefix("Value error, ")

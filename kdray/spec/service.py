@@ -72,7 +72,9 @@ class Service(Strict):
     port: int = Field(8000, ge=1, le=65535)
     autoscaling: Autoscaling = Autoscaling()
     cpus_per_replica: float = Field(1.0, gt=0)
-    explain: Many[PartRef] = (Part(name="gradcam"), Part(name="scorecam"), Part(name="featuremaps"))
+    explain: Many[PartRef] = tuple(
+        Part(name=name) for name in ("gradcam", "scorecam", "featuremaps")
+    )
     """Explanations on offer; the first is the default."""
     limits: Limits = Limits()
 

@@ -15,7 +15,9 @@ Many = Annotated[tuple[Item, ...], Field(strict=False)]
 class Strict(BaseModel):
     """Settings from a user: a typo in the file must be reported, never ignored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+    )
 
 
 def _named(value: Any) -> Any:
@@ -29,7 +31,7 @@ class Part(Strict):
     """A part by its name: the file of that name in its folder, and that file's settings."""
 
     name: str = Field(examples=["kd"])
-    """Name of the part; see `kdray models`, `kdray methods`, `kdray explainers`, `kdray data list`."""
+    """Name of the part: see `kdray models`, `methods`, `explainers` and `data list`."""
     params: dict[str, Any] = Field(default_factory=dict)
     """Settings of the part, checked against the part's own `Params`."""
 

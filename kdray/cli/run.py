@@ -1,0 +1,73 @@
+"""``kdray run``: perform a job to its end, here, showing progress."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kdray.cli._output import Json, Sets, SpecFile, console, print_json
+from kdray.plan import read_experiment
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+
+    @app.command()
+    def run(
+        spec: SpecFile,
+        sets: Sets = None,
+        plain: Annotated[
+            bool, typer.Option("--plain", help="Log lines instead of a live view.")
+        ] = False,
+        as_json: Json = False,
+    ) -> None:
+        """Run a job to its end: train, search, distil, measure, explain, promote.
+
+        Finished steps are passed over; Ctrl-C stops cleanly, and the same command continues.
+        """
+        job = read_experiment(spec, sets)
+        # Heavy imports wait until the job file is known to be right.
+        from kdray.cli._progress import Progress
+        from kdray.run.job import run_job
+
+        signal.signal(signal.SIGTERM, _interrupt)
+        command = shlex.join(["kdray", "run", spec, *(f"--set={item}" for item in sets or [])])
+        with Progress(console, plain=plain or as_json) as progress:
+            results = run_job(
+                job,
+                Path(spec).read_text(encoding="utf-8"),
+                [] if as_json else [progress],
+                place=str(Path(spec).absolute()),
+                command=command,
+            )
+        if as_json:
+            print_json(results)
+            return
+        _conclude(results, job.storage.uri)
+
+
+def _interrupt(_signal: int, _frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _conclude(results: dict[str, Any], storage: str) -> None:
+    from kdray.cli.results import show
+
+    show(results)
+    promoted = results["promoted"]
+    name, version = promoted["name"], promoted["version"]
+    registry = "" if promoted["registry"] == "registry" else f" --registry {promoted['registry']}"
+    console.print(f"Report:   {storage}/jobs/{results['job']}/report.html", highlight=False)
+    console.print(f"Promoted: {name} version {version} as {promoted['alias']}", highlight=False)
+    console.print(f"Serve it: {_kdray()} serve {name}{registry}", highlight=False)
+
+
+def _kdray() -> str:
+    """Return how the user calls this program."""
+    called = Path(sys.argv[0])
+    return str(called) if called.name == "kdray" and "/" in sys.argv[0] else "kdray"

@@ -1,0 +1,83 @@
+"""Batches of a data set: deterministic order and views, the same after every restart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kdray.data import Dataset, Views
+from kdray.learn.world import World
+from kdray.net import Net
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one process sees of one step.
+
+    Args:
+        images: ``[B, c, H, W]``, augmented and standardised.
+        labels: ``[B]``.
+        share: What this process's mean loss weighs in the mean over all processes: its images
+            times the processes over all images, so that averaged gradients are those of the
+            whole batch.
+    """
+
+    images: Tensor
+    labels: Tensor
+    share: float
+
+
+class Batches:
+    """The train split as augmented batches, other splits as plain ones.
+
+    Args:
+        dataset: The data set.
+        views: Its augmentation.
+        batch_size: Images of a step, over all processes.
+        seed: Seed of the order.
+        world: The processes; each gets its part of every batch.
+    """
+
+    def __init__(
+        self, dataset: Dataset, views: Views, batch_size: int, seed: int, world: World
+    ) -> None:
+        self.dataset = dataset
+        self.views = views
+        self.world = world
+        self._seed = seed
+        self._train = dataset.split("train")
+        self.num_train = len(self._train)
+        self.steps = max(1, -(-self.num_train // batch_size))
+
+    def epoch_seed(self, epoch: int) -> int:
+        """Return the seed of dropout and the like in an epoch of this process."""
+        words = np.random.SeedSequence([self._seed, epoch, self.world.rank]).generate_state(1)
+        return int(words[0])
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """Yield the batches of an epoch, evenly sized, in an order set by seed and epoch."""
+        order = np.random.default_rng([self._seed, epoch]).permutation(self._train)
+        for whole in np.array_split(order, self.steps):
+            mine = np.sort(whole[self.world.rank :: self.world.size])
+            if len(mine) == 0:
+                mine = whole[:1]  # every process must take every step
+            images = self.views.train(self.dataset.images(mine), epoch, mine)
+            labels = torch.from_numpy(self.dataset.labels[mine])
+            share = len(mine) * self.world.size / len(whole)
+            device = self.world.device
+            yield Batch(images.to(device), labels.to(device), share)
+
+    def logits(self, net: Net, split: str, batch_size: int = 256) -> tuple[np.ndarray, np.ndarray]:
+        """Return logits ``[N, C]`` and labels ``[N]`` of a split, the net in eval mode."""
+        indices = self.dataset.split(split)
+        net.module.eval()
+        with torch.inference_mode():
+            seen = [
+                net.module(self.views.plain(self.dataset.images(chunk)).to(self.world.device))
+                for chunk in np.array_split(indices, max(1, -(-len(indices) // batch_size)))
+            ]
+        return torch.cat(seen).float().cpu().numpy(), self.dataset.labels[indices]

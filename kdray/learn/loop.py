@@ -1,0 +1,198 @@
+"""The training loop: epochs of a net towards an objective, resumable after each epoch."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kdray.errors import RunError
+from kdray.learn import state as states
+from kdray.learn.batches import Batch, Batches
+from kdray.learn.objective import Objective
+from kdray.learn.optim import optimizer, rate_at
+from kdray.learn.state import Epoch, Progress
+from kdray.learn.world import World
+from kdray.measure import validation_scores
+from kdray.net import Net
+from kdray.spec.experiment import Train
+
+_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the loop asks of its surroundings.
+
+    Args:
+        load: Returns the last saved state, or None.
+        save: Keeps a state; called by the leading process after each epoch.
+        epoch: Told of each finished epoch, also of those found on resuming; returns True to stop.
+        beat: Told of images done and all images of the epoch, about once a second.
+    """
+
+    load: Callable[[], bytes | None] = lambda: None
+    save: Callable[[bytes], None] = lambda data: None
+    epoch: Callable[[Epoch, int], bool] = lambda epoch, best: False
+    beat: Callable[[int, int, int], None] = lambda epoch, done, total: None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A finished training run.
+
+    Args:
+        state: The weights of the best epoch.
+        epochs: All epochs.
+        best_epoch: Number of the best one.
+    """
+
+    state: Mapping[str, Tensor]
+    epochs: tuple[Epoch, ...]
+    best_epoch: int
+
+    @property
+    def validation(self) -> dict[str, float | None]:
+        """Validation scores of the best epoch."""
+        return self.epochs[self.best_epoch - 1].validation
+
+
+def fit(
+    net: Net,
+    objective: Objective,
+    batches: Batches,
+    settings: Train,
+    select: str = "macro_f1",
+    hooks: Hooks | None = None,
+) -> Fitted:
+    """Train a net and return the weights of its best epoch.
+
+    The same seed gives the same weights, whether or not the run was interrupted between epochs.
+
+    Args:
+        net: The net to train, on its device.
+        objective: The loss.
+        batches: The images, and the processes that share the run.
+        settings: Epochs, optimizer, rate, patience and precision.
+        select: The validation score that chooses the best epoch.
+        hooks: Saving, resuming, reporting.
+
+    Raises:
+        RunError: The loss is not finite, or the precision does not exist on the device.
+    """
+    hooks = hooks or Hooks()
+    world = batches.world
+    if settings.precision == "float16" and not world.device.startswith("cuda"):
+        raise RunError("train.precision", "float16 needs a GPU.", "Use bfloat16 or float32.")
+    optim = optimizer(net.module.parameters(), settings)
+    saved = world.share(hooks.load() if world.leads else None)
+    progress = states.restore(saved, net.module, optim) if saved else Progress()
+    parallel = world.parallel(net)
+    stepper = _Stepper(parallel, objective, optim, settings)
+    stop = world.share(_replay(progress, select, hooks) if world.leads else None)
+    while not (stop or _is_over(progress, settings)):
+        epoch = _epoch(stepper, net, batches, len(progress.epochs) + 1, hooks)
+        progress.keep(epoch, select, net.module)
+        if world.leads:
+            hooks.save(states.save(progress, net.module, optim))
+        stop = world.share(hooks.epoch(epoch, progress.best_epoch) if world.leads else None)
+    return Fitted(progress.best_state, tuple(progress.epochs), progress.best_epoch)
+
+
+def _replay(progress: Progress, select: str, hooks: Hooks) -> bool:
+    """Tell of the epochs that were done before an interruption, as they were told then."""
+    past = Progress()
+    for epoch in progress.epochs:
+        past.add(epoch, select)
+        if hooks.epoch(epoch, past.best_epoch):
+            return True
+    return False
+
+
+def _is_over(progress: Progress, settings: Train) -> bool:
+    done = len(progress.epochs)
+    waited = done - progress.best_epoch
+    return done >= settings.epochs or (
+        settings.patience is not None and done > 0 and waited >= settings.patience
+    )
+
+
+class _Stepper:
+    """One optimizer step after the other."""
+
+    def __init__(
+        self, net: Net, objective: Objective, optim: torch.optim.Optimizer, settings: Train
+    ) -> None:
+        self.net = net
+        self.settings = settings
+        self._objective = objective
+        self._optim = optim
+        self._scaler = torch.amp.GradScaler(enabled=settings.precision == "float16")
+
+    def step(self, batch: Batch, rate: float) -> Mapping[str, Tensor]:
+        """Take one step and return the terms of its loss, detached."""
+        for group in self._optim.param_groups:
+            group["lr"] = rate
+        self._optim.zero_grad(set_to_none=True)
+        with self._autocast(batch.images.device.type):
+            terms = self._objective(self.net, batch.images, batch.labels)
+        loss = torch.stack(list(terms.values())).sum() * batch.share
+        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self._scaler.step(self._optim)
+        self._scaler.update()
+        return {name: term.detach() for name, term in terms.items()}
+
+    def _autocast(self, device: str) -> AbstractContextManager[object]:
+        dtype = _DTYPES.get(self.settings.precision)
+        return nullcontext() if dtype is None else torch.autocast(device, dtype)
+
+
+def _epoch(stepper: _Stepper, net: Net, batches: Batches, number: int, hooks: Hooks) -> Epoch:
+    started = told = time.perf_counter()
+    torch.manual_seed(batches.epoch_seed(number))
+    stepper.net.module.train()
+    sums: dict[str, Tensor] = {}
+    rate, images, total = 0.0, 0, batches.num_train
+    for index, batch in enumerate(batches.epoch(number)):
+        rate = rate_at((number - 1) * batches.steps + index, batches.steps, stepper.settings)
+        for name, term in stepper.step(batch, rate).items():
+            weighed = term * batch.labels.shape[0]
+            sums[name] = sums[name] + weighed if name in sums else weighed
+        images += batch.labels.shape[0]
+        if batches.world.leads and time.perf_counter() - told > 1:
+            told = time.perf_counter()
+            hooks.beat(number, min(images * batches.world.size, total), total)
+    terms = _means(sums, images, batches.world)
+    _refuse_not_finite(terms, number)
+    trained = time.perf_counter() - started
+    world = batches.world
+    validation = world.share(_validate(net, batches) if world.leads else None)
+    whole = time.perf_counter() - started
+    speed = total / trained
+    return Epoch(number, sum(terms.values()), terms, validation, rate, speed, whole)
+
+
+def _means(sums: Mapping[str, Tensor], images: int, world: World) -> dict[str, float]:
+    """Return the mean of each term over the images of all processes."""
+    first = next(iter(sums.values()))
+    values = world.total(torch.stack([*sums.values(), torch.full_like(first, images)]).double())
+    return {name: float(value / values[-1]) for name, value in zip(sums, values, strict=False)}
+
+
+def _validate(net: Net, batches: Batches) -> dict[str, float | None]:
+    return validation_scores(*batches.logits(net, "val"))
+
+
+def _refuse_not_finite(terms: Mapping[str, float], epoch: int) -> None:
+    bad = [name for name, value in terms.items() if not math.isfinite(value)]
+    if bad:
+        raise RunError(
+            f"epoch {epoch}",
+            f"the loss term {bad[0]!r} is not finite.",
+            "Lower the learning rate, or use precision float32.",
+        )

@@ -1,0 +1,241 @@
+"""The one use of the test split: every trained model scored on it, and what each costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import ray
+
+from kdray import measure
+from kdray.data import Dataset
+from kdray.infer import Predictor
+from kdray.net import Net
+from kdray.plan import Plan
+from kdray.registry.package import read_package
+from kdray.run.session import Share
+from kdray.store import Store
+
+Tell = Callable[[dict[str, Any]], None]
+
+#: Scores that get an interval.
+SUMMARY = ("accuracy", "macro_f1", "auc", "ece", "loss")
+#: Scores that are compared with the student alone.
+COMPARED = ("accuracy", "macro_f1", "auc", "ece", "loss")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of the results: one model trained one way, with one run for each seed."""
+
+    label: str
+    role: str
+    model: str
+    teacher: str | None
+    method: str | None
+    paths: tuple[str, ...]
+
+
+def entries(plan: Plan) -> list[Entry]:
+    """Return the rows of a job's results: teachers first, then the students."""
+    teachers = [
+        Entry(name, "teacher", name, None, None, (step.path,))
+        for name, step in plan.pretrain.items()
+    ]
+    students = [
+        Entry(
+            arm.arm.label,
+            "student",
+            arm.arm.student.id,
+            arm.arm.teacher.id if arm.arm.teacher else None,
+            arm.arm.method.name,
+            tuple(step.path for step in arm.distil),
+        )
+        for arm in plan.arms
+    ]
+    return teachers + students
+
+
+def run_evaluate(plan: Plan, store: Store, share: Share, tell: Tell) -> None:
+    """Score every model on the test split and store the results with all logits.
+
+    Args:
+        plan: The job's plan; all its models are trained.
+        store: The storage.
+        share: What one evaluation gets.
+        tell: Takes events.
+    """
+    rows = entries(plan)
+    paths = [path for row in rows for path in row.paths]
+    task = ray.remote(**_options(share))(_evaluate)
+    pending = {task.remote(store.uri, plan.prepare.path, path): path for path in paths}
+    found: dict[str, dict[str, Any]] = {}
+    while pending:
+        done, _ = ray.wait(list(pending), num_returns=1)
+        found[pending.pop(done[0])] = ray.get(done[0])
+        _say(plan, tell, len(found), len(paths), "models")
+    costs = _costs(plan, rows, store, share)
+    models = [_row(plan, row, found, costs[row.label]) for row in rows]
+    for model in models:
+        model["against_alone"] = _against_alone(plan, model, models, found)
+    arrays = {
+        f"{path.rpartition('/')[2]}|{split}": seen["logits"][split]
+        for path, seen in found.items()
+        for split in seen["logits"]
+    }
+    labels = {f"labels|{split}": value for split, value in found[paths[0]]["labels"].items()}
+    result = {
+        "splits": list(found[paths[0]]["scores"]),
+        "models": [_plain(model) for model in models],
+    }
+    with store.publish(plan.evaluate.path, result) as folder:
+        np.savez_compressed(folder / "predictions.npz", **arrays, **labels)
+
+
+def _options(share: Share) -> dict[str, Any]:
+    return {"num_cpus": share.cpus, "num_gpus": share.gpus, "max_retries": 3}
+
+
+def _evaluate(uri: str, dataset_path: str, path: str) -> dict[str, Any]:
+    """Return logits, labels and scores of one model on every split that is no training split."""
+    store = Store(uri)
+    dataset = Dataset.open(store.fetch(dataset_path))
+    predictor = Predictor(store.fetch(path))
+    seen: dict[str, Any] = {"logits": {}, "labels": {}, "scores": {}}
+    for name, indices in _test_splits(dataset).items():
+        logits = predictor.logits(dataset.images(indices))
+        labels = dataset.labels[indices]
+        seen["logits"][name], seen["labels"][name] = logits, labels
+        seen["scores"][name] = measure.scores(logits, labels, dataset.info.classes)
+    return seen
+
+
+def _test_splits(dataset: Dataset) -> dict[str, np.ndarray]:
+    """Return the test splits, and the part of each without a copy in train."""
+    found: dict[str, np.ndarray] = {}
+    for name in dataset.splits:
+        if name in ("train", "val"):
+            continue
+        indices = dataset.split(name)
+        found[name] = indices
+        clean = indices[~dataset.leaks[indices]]
+        if 0 < len(clean) < len(indices):
+            found[f"{name}_clean"] = clean
+    return dict(sorted(found.items(), key=lambda item: not item[0].startswith("test")))
+
+
+def _costs(
+    plan: Plan, rows: Sequence[Entry], store: Store, share: Share
+) -> dict[str, dict[str, Any]]:
+    """Measure each row's cost, one after the other so that they do not disturb each other."""
+    task = ray.remote(num_cpus=share.cpus, max_retries=3)(_measure_cost)
+    by_model = {row.model: row.paths[0] for row in rows}
+    repeats = plan.job.evaluate.latency_repeats
+    costs = {
+        name: ray.get(task.remote(store.uri, path, repeats)) for name, path in by_model.items()
+    }
+    return {row.label: costs[row.model] for row in rows}
+
+
+def _measure_cost(uri: str, path: str, repeats: int) -> dict[str, Any]:
+    package = read_package(Store(uri).fetch(path))
+    net: Net = package.build()
+    return measure.cost(
+        net, channels=package.channels, image_size=package.image_size, repeats=repeats
+    )
+
+
+def _row(
+    plan: Plan, row: Entry, found: Mapping[str, Mapping[str, Any]], cost: Mapping[str, Any]
+) -> dict[str, Any]:
+    scores = [found[path]["scores"] for path in row.paths]
+    summary = {
+        split: {name: _interval(plan, row, found, split, name) for name in SUMMARY}
+        for split in scores[0]
+    }
+    runs = [{"path": path, "scores": found[path]["scores"]} for path in row.paths]
+    facts = {"label": row.label, "role": row.role, "model": row.model}
+    return {
+        **facts,
+        "teacher": row.teacher,
+        "method": row.method,
+        "runs": runs,
+        "summary": summary,
+        "cost": dict(cost),
+    }
+
+
+def _interval(
+    plan: Plan, row: Entry, found: Mapping[str, Mapping[str, Any]], split: str, name: str
+) -> dict[str, Any] | None:
+    confidence = plan.job.evaluate.confidence
+    values = [found[path]["scores"][split][name] for path in row.paths]
+    if any(value is None for value in values):
+        return None
+    if len(values) > 1:
+        return dict(measure.interval(values, confidence))
+    seen = found[row.paths[0]]
+    return dict(
+        measure.bootstrap_interval(seen["logits"][split], seen["labels"][split], name, confidence)
+    )
+
+
+def _against_alone(
+    plan: Plan,
+    model: Mapping[str, Any],
+    models: Iterable[Mapping[str, Any]],
+    found: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any] | None:
+    """Compare a taught student with the same student without a teacher, seed by seed."""
+    alone = next(
+        (item for item in models if item["model"] == model["model"] and item["method"] == "none"),
+        None,
+    )
+    if alone is None or alone is model or model["role"] == "teacher":
+        return None
+    confidence = plan.job.evaluate.confidence
+    return {
+        split: {
+            name: _difference(model, alone, split, name, confidence, found) for name in COMPARED
+        }
+        for split in model["summary"]
+    }
+
+
+def _difference(
+    model: Mapping[str, Any],
+    alone: Mapping[str, Any],
+    split: str,
+    name: str,
+    confidence: float,
+    found: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any] | None:
+    ours = [run["scores"][split][name] for run in model["runs"]]
+    theirs = [run["scores"][split][name] for run in alone["runs"]]
+    if any(value is None for value in (*ours, *theirs)):
+        return None
+    if len(ours) > 1:
+        return dict(measure.paired_difference(ours, theirs, confidence))
+    mine, other = (found[item["runs"][0]["path"]] for item in (model, alone))
+    return dict(
+        measure.paired_bootstrap(
+            mine["logits"][split], other["logits"][split], mine["labels"][split], name, confidence
+        )
+    )
+
+
+def _say(plan: Plan, tell: Tell, done: int, total: int, unit: str) -> None:
+    tell(
+        {"kind": "progress", "step": plan.evaluate.id, "done": done, "total": total, "unit": unit}
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Return the value with NumPy numbers as Python's."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,89 @@
+"""What a job found out, gathered from the results of its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from statistics import fmean
+from typing import Any
+
+from kdray import __version__
+from kdray.plan import ArmSteps, Plan
+from kdray.store import Store
+
+
+def collect(plan: Plan, store: Store, seconds: Mapping[str, float]) -> dict[str, Any]:
+    """Return the results of a finished job, as ``results.json`` holds them.
+
+    Args:
+        plan: The job's plan; all its steps have results.
+        store: The storage.
+        seconds: Time spent on each kind of step.
+    """
+    evaluated = store.finished(plan.evaluate.path)
+    return {
+        "job": plan.job.name,
+        "description": plan.job.description,
+        "select": plan.job.train.select,
+        "confidence": plan.job.evaluate.confidence,
+        "version": __version__,
+        "dataset": {**store.finished(plan.prepare.path), "key": plan.prepare.key},
+        "splits": evaluated["splits"],
+        "models": [_with_runs(model, store) for model in evaluated["models"]],
+        "searches": [
+            _search(plan, arm, store.finished(arm.search.path))
+            for arm in plan.arms
+            if arm.search is not None
+        ],
+        "explanations": store.finished(plan.explain.path),
+        "promoted": store.finished(plan.promote.path),
+        "steps": [
+            {"id": step.id, "kind": step.kind, "label": step.label} for step in plan.steps()
+        ],
+        "seconds": dict(seconds),
+    }
+
+
+def best_arm(plan: Plan, store: Store) -> tuple[ArmSteps, float]:
+    """Return the arm whose students score best on the validation split, and its mean score."""
+    select = plan.job.train.select
+    means = [
+        fmean(store.finished(step.path)["validation"][select] for step in arm.distil)
+        for arm in plan.arms
+    ]
+    best = min(means) if select == "loss" else max(means)
+    return plan.arms[means.index(best)], best
+
+
+def best_run(arm: ArmSteps, store: Store, select: str) -> str:
+    """Return the path of an arm's run with the best validation score; the first of equals."""
+    scores = [store.finished(step.path)["validation"][select] for step in arm.distil]
+    best = min(scores) if select == "loss" else max(scores)
+    return arm.distil[scores.index(best)].path
+
+
+def _with_runs(model: Mapping[str, Any], store: Store) -> dict[str, Any]:
+    stored = [store.finished(run["path"]) for run in model["runs"]]
+    runs = [
+        {
+            **run,
+            **{key: kept[key] for key in ("seed", "key", "best_epoch", "validation", "history")},
+        }
+        for run, kept in zip(model["runs"], stored, strict=True)
+    ]
+    return {
+        **model,
+        "params": stored[0]["params"],
+        "learning_rate": stored[0]["train"]["learning_rate"],
+        "runs": runs,
+    }
+
+
+def _search(plan: Plan, arm: ArmSteps, found: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "label": arm.arm.label,
+        "student": arm.arm.student.id,
+        "teacher": arm.arm.teacher.id if arm.arm.teacher else None,
+        "method": arm.arm.method.name,
+        "select": plan.job.train.select,
+        **found,
+    }

@@ -1,0 +1,272 @@
+"""The search: Ray Tune runs the trials, an Optuna study for each arm chooses and stops them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from kdray.errors import KdrayError, RunError
+from kdray.learn import Epoch, World
+from kdray.run import training
+from kdray.run.relay import Relay
+from kdray.run.session import Share
+from kdray.run.study import Record, Study
+from kdray.run.training import Assignment
+from kdray.store import Store
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class ArmSearch:
+    """A search to run.
+
+    Args:
+        path: Where its result lies in the storage.
+        key: Names its finished trials in the storage.
+        label: What people call it.
+        step: Id of its step.
+        trials: How many trials it has.
+        study: Chooses and stops its trials.
+        trial: The training run of a trial, its settings to be filled in.
+    """
+
+    path: str
+    key: str
+    label: str
+    step: str
+    trials: int
+    study: Study
+    trial: Assignment
+
+
+def run_searches(
+    arms: Sequence[ArmSearch],
+    store: Store,
+    relay: Relay,
+    tell: Tell,
+    share: Share,
+    concurrent: int,
+) -> None:
+    """Run the trials of all arms in one Tune run, with actors that are reused.
+
+    Each finished trial is stored at once; after an interruption only the others run.
+
+    Args:
+        arms: The searches, in order.
+        store: The storage.
+        relay: Takes the workers' events.
+        tell: Takes the driver's events.
+        share: What each trial gets.
+        concurrent: Trials at once.
+
+    Raises:
+        RunError: Every trial of an arm failed.
+    """
+    board = _Board(arms, store, tell)
+    missing = board.restore()
+    if missing:
+        trainable = tune.with_parameters(
+            _trial, store=store.uri, relay=relay, device=share.device, threads=share.threads
+        )
+        tuner = tune.Tuner(
+            tune.with_resources(trainable, share.as_ray()),
+            tune_config=tune.TuneConfig(
+                search_alg=_Asker(board),
+                scheduler=_Stopper(board),
+                num_samples=missing,
+                max_concurrent_trials=concurrent,
+                reuse_actors=True,
+                trial_dirname_creator=lambda trial: str(trial.trial_id),
+            ),
+            run_config=tune.RunConfig(
+                name="tune",
+                storage_path=_ray_folder(store),
+                failure_config=tune.FailureConfig(max_failures=2),
+                verbose=0,
+            ),
+        )
+        try:
+            tuner.fit()
+        finally:
+            store.delete("work/tune")
+    board.close()
+
+
+def _ray_folder(store: Store) -> str:
+    return store.path("work/tune") if store.is_local else f"{store.uri.split('?')[0]}/work/tune"
+
+
+class _Board:
+    """Which trials are running and finished; the driver's side of the search."""
+
+    def __init__(self, arms: Sequence[ArmSearch], store: Store, tell: Tell) -> None:
+        self.arms = arms
+        self._store = store
+        self._tell = tell
+        self._running: dict[str, tuple[ArmSearch, int]] = {}
+
+    def restore(self) -> int:
+        """Read the finished trials, and return how many are missing."""
+        for arm in self.arms:
+            names = self._store.list(f"work/{arm.key}")
+            found = [
+                self._store.read_json(f"work/{arm.key}/{name}")
+                for name in names
+                if name.startswith("trial-") and name.endswith(".json")
+            ]
+            arm.study.restore([Record(**item) for item in found if item])
+        for arm in self.arms:
+            self._finish(arm)
+        return sum(max(0, arm.trials - len(arm.study.records)) for arm in self.arms)
+
+    def next(self, trial_id: str) -> dict[str, Any] | None:
+        """Return the settings of the next trial, or None when all are given out."""
+        for arm in self.arms:
+            taken = len(arm.study.records) + sum(
+                1 for item, _ in self._running.values() if item is arm
+            )
+            if taken < arm.trials:
+                number, params = arm.study.ask()
+                self._running[trial_id] = (arm, number)
+                self._say(arm, number, "running", params)
+                return {"work": _filled(arm, number, params)}
+        return None
+
+    def result(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        """Take the score of an epoch, and return whether the trial should stop."""
+        if "score" not in result or trial_id not in self._running:
+            return False
+        arm, number = self._running[trial_id]
+        if arm.study.seen(number) >= int(result["epoch"]):
+            return False  # told again by a trial that was restarted
+        return arm.study.report(number, int(result["epoch"]), float(result["score"]))
+
+    def done(self, trial_id: str, state: str, error: str = "") -> None:
+        """Store a finished trial, and its arm's result when it was the last."""
+        if trial_id not in self._running:
+            return
+        arm, number = self._running.pop(trial_id)
+        record = arm.study.tell(number, state, error)
+        self._store.write_json(f"work/{arm.key}/trial-{number:04d}.json", asdict(record))
+        self._store.delete(f"work/{arm.key}-{number}")
+        self._say(arm, number, record.state, record.params, record.score)
+        self._finish(arm)
+
+    def close(self) -> None:
+        """Check that every arm has a result.
+
+        Raises:
+            RunError: An arm has none.
+        """
+        for arm in self.arms:
+            if self._store.result(arm.path) is None:
+                errors = [item.error for item in arm.study.records.values() if item.error]
+                reason = (
+                    f"every trial failed; the last: {errors[-1]}" if errors else "was cut short"
+                )
+                raise RunError(arm.label, f"the search {reason}.", "Mend it and run again.")
+
+    def _finish(self, arm: ArmSearch) -> None:
+        best = arm.study.best()
+        if len(arm.study.records) < arm.trials or best is None or self._store.result(arm.path):
+            return
+        trials = [asdict(arm.study.records[number]) for number in sorted(arm.study.records)]
+        chosen = {"number": best.number, "params": best.params, "score": best.score}
+        with self._store.publish(arm.path, {"trials": trials, "best": chosen}):
+            pass
+        self._store.delete(f"work/{arm.key}")
+        self._tell({"kind": "search_finished", "step": arm.step, "best": chosen})
+
+    def _say(
+        self,
+        arm: ArmSearch,
+        number: int,
+        state: str,
+        params: Mapping[str, Any],
+        score: float | None = None,
+    ) -> None:
+        facts = {"run": arm.label, "number": number, "trials": arm.trials, "state": state}
+        self._tell(
+            {"kind": "trial", "step": arm.step, **facts, "score": score, "params": dict(params)}
+        )
+
+
+def _filled(arm: ArmSearch, number: int, params: Mapping[str, Any]) -> Assignment:
+    """Return the training run of a trial."""
+    settings = dict(params)
+    rate = settings.pop("learning_rate", arm.trial.train.learning_rate)
+    name, fixed = arm.trial.method or ("none", {})
+    return replace(
+        arm.trial,
+        key=f"{arm.key}-{number}",
+        label=f"{arm.label} trial {number + 1}/{arm.trials}",
+        train=arm.trial.train.model_copy(update={"learning_rate": float(rate)}),
+        method=(name, {**fixed, **settings}),
+    )
+
+
+class _Asker(Searcher):
+    """Gives Tune the trials of the board."""
+
+    def __init__(self, board: _Board) -> None:
+        super().__init__(metric="score", mode="max")
+        self._board = board
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """Return a trial's settings, or that all are given out."""
+        return self._board.next(trial_id) or Searcher.FINISHED
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Close a trial that ended by itself."""
+        failed = str((result or {}).get("error", "")) or ("its worker died" if error else "")
+        self._board.done(trial_id, "failed" if failed else "complete", failed)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Keep nothing: the storage holds every finished trial."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Restore nothing: the storage holds every finished trial."""
+
+
+class _Stopper(FIFOScheduler):
+    """Stops the trials that the board gives up (asynchronous successive halving)."""
+
+    def __init__(self, board: _Board) -> None:
+        super().__init__()
+        self._board = board
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Return whether a trial goes on after an epoch."""
+        if self._board.result(trial.trial_id, result):
+            self._board.done(trial.trial_id, "pruned")
+            return str(TrialScheduler.STOP)
+        return str(TrialScheduler.CONTINUE)
+
+
+def _trial(
+    config: dict[str, Any], store: str, relay: Relay, device: str, threads: int
+) -> dict[str, Any] | None:
+    """Train one trial in a Tune worker and report the score of each epoch."""
+    torch.set_num_threads(threads)
+    work: Assignment = config["work"]
+
+    def on_epoch(epoch: Epoch) -> bool:
+        tune.report({"epoch": epoch.epoch, "score": epoch.score(work.select)})
+        return False
+
+    relay({"kind": "run_started", "step": work.step, "run": work.label, "pid": os.getpid()})
+    try:
+        training.run(work, Store(store), World(device=device), relay, on_epoch)
+    except KdrayError as error:
+        return {"error": str(error)}
+    return None

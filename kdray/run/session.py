@@ -1,0 +1,126 @@
+"""One Ray session for a whole run: joined where one is there, started on this machine else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import ray
+
+from kdray.errors import RunError
+from kdray.spec.experiment import Resources
+
+#: Settings that Ray and the C library read when a process starts; the user's own win.
+_ENVIRONMENT = {
+    "RAY_AUTH_MODE": "disabled",  # the session listens on this machine only
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_ENABLE_STATE_ACTOR_RECONCILIATION": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "600",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    # glibc gives large buffers back after each step and faults them in again: 1.0-1.6 times the
+    # step of a small student. Keeping them costs memory only.
+    "MALLOC_MMAP_THRESHOLD_": "8589934592",
+    "MALLOC_TRIM_THRESHOLD_": "17179869184",
+    "MALLOC_TOP_PAD_": "67108864",
+}
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one worker or trial gets.
+
+    Args:
+        cpus: CPUs, also its number of threads (at least 1).
+        gpus: GPUs, or a part of one.
+    """
+
+    cpus: float
+    gpus: float
+
+    @property
+    def device(self) -> str:
+        """Where it computes."""
+        return "cuda" if self.gpus > 0 else "cpu"
+
+    @property
+    def threads(self) -> int:
+        """Threads of its tensor operations."""
+        return max(1, int(self.cpus))
+
+    def as_ray(self) -> dict[str, float]:
+        """Return the share as Ray's resources."""
+        return {"CPU": self.cpus, **({"GPU": self.gpus} if self.gpus else {})}
+
+
+def prepare_environment() -> None:
+    """Set what Ray and its workers read when they start, where the user has not."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+@contextmanager
+def session() -> Iterator[None]:
+    """Join the Ray session of this process or of ``RAY_ADDRESS``, or start one here.
+
+    A session that was started here ends with the block.
+    """
+    prepare_environment()
+    if ray.is_initialized():
+        yield
+        return
+    address = os.environ.get("RAY_ADDRESS") or "local"
+    try:
+        ray.init(
+            address=address,
+            include_dashboard=False if address == "local" else None,
+            log_to_driver=False,
+            logging_level="ERROR",
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise RunError(
+            f"Ray at {address}", f"cannot be reached: {error}.", "See `kdray doctor --ray`."
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def share_of(resources: Resources, at_once: int) -> Share:
+    """Return what each of ``at_once`` workers or trials gets.
+
+    Raises:
+        RunError: The cluster can never give it.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    most = max((node.get("CPU", 0.0) for node in nodes), default=0.0)
+    total = sum(node.get("CPU", 0.0) for node in nodes)
+    cpus = resources.cpus_per_worker or max(min(most, total / at_once), 0.01)
+    if cpus >= 1:
+        cpus = float(int(cpus))
+    gpus = resources.gpus_per_worker
+    if cpus > most or not any(node.get("GPU", 0.0) >= min(gpus, 1) or not gpus for node in nodes):
+        have = ", ".join(
+            f"{node.get('CPU', 0):g} CPU {node.get('GPU', 0):g} GPU" for node in nodes
+        )
+        raise RunError(
+            "resources",
+            f"no node has {cpus:g} CPU and {gpus:g} GPU for one worker (nodes: {have}).",
+            "Lower cpus_per_worker or gpus_per_worker.",
+        )
+    if cpus * at_once > total:
+        raise RunError(
+            "resources",
+            f"{at_once} workers of {cpus:g} CPU need more than the cluster's {total:g}.",
+            "Lower workers or cpus_per_worker.",
+        )
+    return Share(cpus, gpus)

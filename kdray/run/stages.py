@@ -1,0 +1,67 @@
+"""The stages of a job on Ray, in order; each passes over what is finished."""
+
+from __future__ import annotations
+
+import ray
+
+from kdray.plan import Plan
+from kdray.run import assign
+from kdray.run.evaluate import run_evaluate
+from kdray.run.explain import run_explain
+from kdray.run.fits import run_fits
+from kdray.run.prepare import prepare_into
+from kdray.run.promote import run_promote
+from kdray.run.relay import Relay, relay
+from kdray.run.search import run_searches
+from kdray.run.session import Share, session, share_of
+from kdray.run.tell import Teller
+from kdray.run.training import Assignment
+from kdray.store import Store
+
+
+def perform(plan: Plan, store: Store, tell: Teller) -> None:
+    """Perform a job's unfinished steps, all in one Ray session.
+
+    Args:
+        plan: The job's plan.
+        store: The storage.
+        tell: Takes events.
+    """
+    with session(), relay(tell) as post:
+        one = share_of(plan.job.resources, 1)
+        if store.result(plan.prepare.path) is None:
+            with tell.step(plan.prepare.id):
+                _prepare(plan, store, post)
+        _train(assign.pretraining(plan), plan, store, post)
+        concurrent = plan.job.search.concurrent
+        searches = assign.searching(plan)
+        if any(store.result(arm.path) is None for arm in searches):
+            each = share_of(plan.job.resources, concurrent)
+            run_searches(searches, store, post, tell, each, concurrent)
+        _train(assign.distilling(plan, store), plan, store, post)
+        _conclude(plan, store, tell, one)
+
+
+def _prepare(plan: Plan, store: Store, post: Relay) -> None:
+    task = ray.remote(num_cpus=1, max_retries=3)(prepare_into)
+    ray.get(task.remote(plan.job.data, store.uri, plan.prepare.path, plan.prepare.id, post))
+
+
+def _train(work: list[Assignment], plan: Plan, store: Store, post: Relay) -> None:
+    missing = [item for item in work if store.result(item.path) is None]
+    if missing:
+        resources = plan.job.resources
+        share = share_of(resources, resources.workers)
+        run_fits(missing, store, post, share, resources.workers, resources.max_failures)
+
+
+def _conclude(plan: Plan, store: Store, tell: Teller, share: Share) -> None:
+    if store.result(plan.evaluate.path) is None:
+        with tell.step(plan.evaluate.id):
+            run_evaluate(plan, store, share, tell)
+    if store.result(plan.explain.path) is None:
+        with tell.step(plan.explain.id):
+            run_explain(plan, store, share)
+    if store.result(plan.promote.path) is None:
+        with tell.step(plan.promote.id):
+            run_promote(plan, store)

@@ -1,0 +1,187 @@
+"""One training run: from stored data set and teacher to a stored package; used by every worker."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Literal
+
+import torch
+
+from kdray import parts
+from kdray.data import Dataset, Views
+from kdray.learn import Batches, Epoch, Fitted, Hooks, Labels, Objective, Taught, World, fit
+from kdray.models import build_model
+from kdray.net import Net
+from kdray.registry.package import read_package, write_package
+from kdray.spec.experiment import Augment, Model, Train
+from kdray.store import Store
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Everything that one training run depends on.
+
+    Args:
+        path: Where its result lies in the storage.
+        key: Names its checkpoints.
+        label: What people call it.
+        step: Id of the step it belongs to.
+        dataset: Path of the data set in the storage.
+        role: ``teacher`` or ``student``.
+        model: The model to train.
+        train: How.
+        augment: The views.
+        select: The validation score that chooses the epoch.
+        seed: Seed of weights, order and views.
+        method: Name and settings of the method; None: labels only, as teachers are pretrained.
+        teacher: Path of the teacher's package in the storage.
+        lineage: What the package says of its origin.
+    """
+
+    path: str
+    key: str
+    label: str
+    step: str
+    dataset: str
+    role: Literal["teacher", "student"]
+    model: Model
+    train: Train
+    augment: Augment
+    select: str
+    seed: int
+    method: tuple[str, Mapping[str, Any]] | None
+    teacher: str | None
+    lineage: Mapping[str, Any]
+
+
+def run(
+    work: Assignment,
+    store: Store,
+    world: World,
+    tell: Tell,
+    on_epoch: Callable[[Epoch], bool] = lambda epoch: False,
+) -> tuple[Net, Fitted]:
+    """Train, from the last checkpoint if there is one, and return net and history.
+
+    Args:
+        work: What to train.
+        store: The storage.
+        world: The processes that share the run.
+        tell: Takes events.
+        on_epoch: Told of each epoch; returns True to stop.
+    """
+    dataset = _dataset(store.uri, work.dataset)
+    info = dataset.info
+    net = build_model(
+        work.model.model.name,
+        dict(work.model.model.params),
+        channels=info.channels,
+        classes=len(info.classes),
+        image_size=info.image_size,
+        weights=work.model.weights,
+        seed=work.seed,
+    )
+    net = replace(net, module=net.module.to(world.device))
+    views = Views(work.augment, work.seed, info.mean, info.std)
+    batches = Batches(dataset, views, work.train.batch_size, work.seed, world)
+    objective = _objective(work, store, dataset, world)
+    hooks = _hooks(work, store, tell, on_epoch)
+    return net, fit(net, objective, batches, work.train, work.select, hooks)
+
+
+def publish(work: Assignment, store: Store, net: Net, fitted: Fitted) -> None:
+    """Store a finished run as a package, whole, and drop its checkpoint."""
+    info = _dataset(store.uri, work.dataset).info
+    net.module.load_state_dict(fitted.state)
+    result: dict[str, Any] = {
+        "label": work.label,
+        "seed": work.seed,
+        "key": work.key,
+        "best_epoch": fitted.best_epoch,
+        "validation": fitted.validation,
+        "train": work.train.model_dump(mode="json"),
+        "method": None if work.method is None else work.method[0],
+        "params": {} if work.method is None else dict(work.method[1]),
+        "history": [vars(epoch) for epoch in fitted.epochs],
+    }
+    with store.publish(work.path, result) as folder:
+        write_package(
+            folder,
+            net,
+            model={"name": work.model.model.name, "params": dict(work.model.model.params)},
+            id=work.model.id,
+            role=work.role,
+            info=info,
+            lineage={
+                **work.lineage,
+                "seed": work.seed,
+                "dataset_hash": info.hash,
+                "key": work.key,
+            },
+        )
+    store.delete(f"work/{work.key}")
+
+
+@lru_cache(maxsize=2)
+def _dataset(uri: str, path: str) -> Dataset:
+    return Dataset.open(Store(uri).fetch(path))
+
+
+@lru_cache(maxsize=2)
+def _teacher(uri: str, path: str, device: str) -> Net:
+    net = read_package(Store(uri).fetch(path)).build()
+    return replace(net, module=net.module.to(device))
+
+
+def _objective(work: Assignment, store: Store, dataset: Dataset, world: World) -> Objective:
+    if work.method is None:
+        return Labels(_class_weights(dataset, world) if work.train.class_weights else None)
+    name, settings = work.method
+    part = parts.load("distill", name)
+    method = part.Method(part.Params.model_validate(dict(settings)))
+    teacher = None if work.teacher is None else _teacher(store.uri, work.teacher, world.device)
+    return Taught(method, teacher)
+
+
+def _class_weights(dataset: Dataset, world: World) -> torch.Tensor:
+    labels = torch.from_numpy(dataset.labels[dataset.split("train")])
+    counts = torch.bincount(labels, minlength=len(dataset.info.classes)).clamp(min=1)
+    return (len(labels) / (len(counts) * counts)).float().to(world.device)
+
+
+def _hooks(work: Assignment, store: Store, tell: Tell, on_epoch: Callable[[Epoch], bool]) -> Hooks:
+    name = f"work/{work.key}/state.pt"
+    base = {"step": work.step, "run": work.label, "epochs": work.train.epochs, "pid": os.getpid()}
+
+    def epoch_done(epoch: Epoch, best: int) -> bool:
+        score = epoch.score(work.select)
+        facts = {
+            "epoch": epoch.epoch,
+            "loss": epoch.train_loss,
+            "score": score,
+            "metric": work.select,
+            "best": best,
+            "images_per_s": epoch.images_per_s,
+            "seconds_left": epoch.seconds * (work.train.epochs - epoch.epoch),
+        }
+        tell({"kind": "epoch", **base, **facts})
+        return on_epoch(epoch)
+
+    def beat(epoch: int, done: int, total: int) -> None:
+        tell(
+            {
+                "kind": "progress",
+                **base,
+                "epoch": epoch,
+                "done": done,
+                "total": total,
+                "unit": "images",
+            }
+        )
+
+    return Hooks(lambda: store.read(name), lambda data: store.write(name, data), epoch_done, beat)

@@ -78,6 +78,8 @@ def header(folder: str, name: str) -> Header:
     namespace: dict[str, Any] = {"__name__": f"kdray.{folder}.{name}"}
     code = compile(ast.Module(body=kept, type_ignores=[]), str(path), "exec")
     exec(code, namespace)
+    # The annotations are strings, and the namespace is no module that pydantic could look in.
+    namespace["Params"].model_rebuild(_types_namespace=namespace)
     constants = {
         key: value
         for key, value in namespace.items()
@@ -130,7 +132,8 @@ def searchable(name: str) -> dict[str, dict[str, Any]]:
     return {
         key: dict(extra["search"])
         for key, field in fields.items()
-        if isinstance(extra := field.json_schema_extra, dict) and isinstance(extra.get("search"), dict)
+        if isinstance(extra := field.json_schema_extra, dict)
+        and isinstance(extra.get("search"), dict)
     }
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -35,9 +36,9 @@ def register(app: typer.Typer) -> None:
         storage: StorageUri = None,
     ) -> None:
         """Show a job's log: what its background process printed, or else its events as lines."""
-        store, name, _ = find_job(job, storage)
+        store, name, state = find_job(job, storage)
         path = log_path(store, name)
-        from_events = events or not path.exists()
+        from_events = events or not _is_log_of(path, state)
         source = _event_lines(store, name, as_json=events) if from_events else _text(path)
         _show(source, lambda: follow and _runs(store, name))
 
@@ -58,9 +59,15 @@ def _runs(store: Store, job: str) -> bool:
     return state is not None and state["state"] == "running"
 
 
+def _is_log_of(path: Path, state: dict[str, Any]) -> bool:
+    """Return whether a log was written by the last run: one in the foreground has none."""
+    return path.exists() and path.stat().st_mtime >= float(state.get("started") or 0)
+
+
 def _text(path: Path) -> Callable[[], Iterator[str]]:
     """Return a function that yields what a file has grown by."""
     seen = 0
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")  # a letter may be cut
 
     def new() -> Iterator[str]:
         nonlocal seen
@@ -68,7 +75,7 @@ def _text(path: Path) -> Callable[[], Iterator[str]]:
             file.seek(seen)
             data = file.read()
         seen += len(data)
-        yield data.decode(errors="replace")
+        yield decoder.decode(data)
 
     return new
 

@@ -193,8 +193,14 @@ def _first_sign(
 
 def _ended_by(number: signal.Signals, state: Mapping[str, Any], patience_s: float) -> bool:
     end = time.monotonic() + patience_s
-    if is_alive(state):
-        os.kill(int(state["pid"]), number)
+    try:
+        if is_alive(state):
+            os.kill(int(state["pid"]), number)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        who = f"process {state['pid']}"
+        raise RunError(str(state["job"]), f"{who} is another user's.", "Ask them.") from None
     while is_alive(state) and time.monotonic() < end:
         time.sleep(LOOK_S)
     return not is_alive(state)

@@ -50,6 +50,8 @@ class Step:
         if not self.counted or not 0 < self.done < self.total:
             return None
         so_far = self.told - self.started
+        if so_far <= 0:
+            return None
         return max(0.0, so_far / self.done * (self.total - self.done) - (clock - self.told))
 
 

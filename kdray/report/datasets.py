@@ -63,7 +63,7 @@ def leak_table(results: Results) -> Table:
     )
     note = (
         "Images of the split with a companion in the other one. Exact: equal pixels; near: "
-        f"{_near(results)}; group: of the same patient, lesion or slide, where the source names it."
+        f"{_near(results)}; group: of the same patient, lesion or slide, where known."
     )
     return Table("leaks", "Images that splits share", columns, rows, (note,))
 

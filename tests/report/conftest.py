@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kdray.report import write_report
 from kdray.store import Store
 
 CLASSES = ("glioma", "meningioma", "notumor", "pituitary")
@@ -36,6 +37,26 @@ def store(tmp_path: Path, results: dict[str, Any]) -> Store:
     store = Store(str(tmp_path / "runs"))
     store.write(results["explanations"]["figure"], _png())
     return store
+
+
+@pytest.fixture(scope="session")
+def full_report(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
+    """The results and their report, drawn once: charts take time."""
+    made = make_results()
+    store = Store(str(tmp_path_factory.mktemp("report")))
+    store.write(made["explanations"]["figure"], _png())
+    return made, write_report(made, store, "apiVersion: kdray/v1\nkind: Experiment\n")
+
+
+@pytest.fixture
+def bare(results: dict[str, Any]) -> dict[str, Any]:
+    """Results without what is drawn."""
+    results["searches"] = []
+    for model in results["models"]:
+        model["cost"] = None
+        for run in model["runs"]:
+            run["history"] = []
+    return results
 
 
 @pytest.fixture

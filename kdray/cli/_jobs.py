@@ -38,17 +38,35 @@ def find_job(name: str, storage: str | None = None) -> tuple[Store, str, dict[st
     Raises:
         JobError: There is no such job, or the file has problems.
     """
-    job, uri = name, storage or DEFAULT
-    if name.endswith((".yaml", ".yml")) or Path(name).is_file():
-        from kdray.plan.read import read_experiment
-
-        spec = read_experiment(name)
-        job, uri = spec.name, storage or spec.storage.uri
+    job, uri = resolve(name, storage)
     store = Store(uri)
     state = read_state(store, job) if _is_name(job) else None
     if state is None:
         raise JobError(name, f"no job {job!r} was started in {uri!r}.", _remedy(store, job, uri))
     return store, job, state
+
+
+def resolve(name: str, storage: str | None = None) -> tuple[str, str]:
+    """Return the name of a job and the URI of its storage; neither is looked up.
+
+    Args:
+        name: A job's name or the path of its file.
+        storage: URI of the storage; None: the file's, or ``runs``.
+
+    Raises:
+        JobErrors: The file has problems.
+    """
+    if not is_file(name):
+        return name, storage or DEFAULT
+    from kdray.plan.read import read_experiment
+
+    spec = read_experiment(name)
+    return spec.name, storage or spec.storage.uri
+
+
+def is_file(name: str) -> bool:
+    """Return whether ``JOB|SPEC`` names a file: it ends like one, or is there."""
+    return name.endswith((".yaml", ".yml")) or Path(name).is_file()
 
 
 def _is_name(job: str) -> bool:

@@ -4,27 +4,14 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
-import typer
 import yaml
 
+from kdray.cli._jobs import find_job, is_file, resolve
 from kdray.errors import JobError, RunError
-
-if TYPE_CHECKING:
-    from kdray.store import Store
-
-
-#: SPEC or JOB of the verbs that read results.
-Target = Annotated[
-    str, typer.Argument(help="Job file (YAML), or the name of a job.", metavar="SPEC|JOB")
-]
-#: ``--storage`` of the verbs that read results.
-Storage = Annotated[
-    str | None,
-    typer.Option(help="URI of the storage.", show_default="the job file's; runs for a name"),
-]
+from kdray.run.journal import read_events, read_state
+from kdray.store import Store
 
 
 @dataclass(frozen=True)
@@ -49,31 +36,20 @@ def find_results(target: str, storage: str | None) -> Found:
 
     Args:
         target: A job file, or the name of a job.
-        storage: URI of the storage; None: that of the job file, ``runs`` for a name.
+        storage: URI of the storage; None: the file's, or ``runs``.
 
     Raises:
         JobError: There is no such file and no such job.
         RunError: The job has no results yet.
     """
-    from kdray.store import Store  # slow: pyarrow
-
-    job, uri, text = target, storage or "runs", ""
-    if is_file(target):
-        from kdray.plan.read import read_experiment
-
-        spec = read_experiment(target)
-        job, uri, text = spec.name, storage or spec.storage.uri, Path(target).read_text("utf-8")
+    job, uri = resolve(target, storage)
     store = Store(uri)
     results = store.read_json(f"jobs/{job}/results.json")
     if results is None:
         raise _not_yet(store, job, target)
     ran = store.read_json(f"jobs/{job}/job.json")
-    return Found(job, store, results, _as_yaml(ran) if ran else text)
-
-
-def is_file(target: str) -> bool:
-    """Return whether a SPEC|JOB names a file: it ends like one, or is one."""
-    return target.endswith((".yaml", ".yml")) or Path(target).is_file()
+    text = yaml.safe_dump(ran, sort_keys=False, allow_unicode=True, width=100) if ran else ""
+    return Found(job, store, results, text)
 
 
 def split_of(results: dict[str, Any], split: str | None) -> str | None:
@@ -92,29 +68,22 @@ def split_of(results: dict[str, Any], split: str | None) -> str | None:
     raise JobError("--split", f"the results have no split {split!r}.", remedy)
 
 
-def _not_yet(store: Store, job: str, target: str) -> JobError | RunError:
-    from kdray.run.journal import read_state
-
+def _not_yet(store: Store, job: str, target: str) -> RunError:
     state = read_state(store, job)
     where = f"{store.uri}/jobs/{job}"
     if state is None and is_file(target):
         return RunError(where, "this job has not run yet.", f"Run it: kdray run {target}")
     if state is None:
-        known = store.list("jobs")
-        there = f"It holds: {', '.join(known)}." if known else "It holds no jobs."
-        remedy = f"{there} Is another --storage meant?"
-        return JobError(store.uri, f"this storage has no job {job!r}.", remedy)
+        _, _, state = find_job(job, store.uri)  # its error names the nearest job
     again = state.get("command") or f"kdray run {state.get('spec') or 'SPEC'}"
     remedy = {
-        "running": f"Watch it: kdray status {job} --storage {store.uri}",
+        "running": f"Watch it: kdray status {target}",
         "finished": f"It finished without them; run it again: {again}",
     }.get(state["state"], f"Continue it: {again}")
     return RunError(where, f"there are no results yet: {_how_far(store, job, state)}.", remedy)
 
 
 def _how_far(store: Store, job: str, state: dict[str, Any]) -> str:
-    from kdray.run.journal import read_events
-
     steps: list[dict[str, Any]] = []
     done: set[str] = set()
     for event in read_events(store, job):
@@ -127,7 +96,3 @@ def _how_far(store: Store, job: str, state: dict[str, Any]) -> str:
     counted = f", {len(done)} of {len(steps)} steps done" if steps else ""
     why = f" ({state['error']})" if state["state"] == "failed" and state.get("error") else ""
     return f"the job is {state['state']}{at}{counted}{why}"
-
-
-def _as_yaml(job: object) -> str:
-    return yaml.safe_dump(job, sort_keys=False, allow_unicode=True, width=100)

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from kdray.cli._jobs import JobOrSpec, StorageUri
 from kdray.cli._output import Json, console, print_json
-from kdray.cli._results import Storage, Target, find_results
+from kdray.cli._results import find_results
 from kdray.errors import StoreError
 
 
@@ -18,8 +19,8 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def report(
-        target: Target,
-        storage: Storage = None,
+        job: JobOrSpec,
+        storage: StorageUri = None,
         out: Annotated[
             str | None,
             typer.Option(help="File to write.", show_default="report.html beside the results"),
@@ -33,7 +34,7 @@ def register(app: typer.Typer) -> None:
 
         The file needs nothing beside itself: it can be mailed, archived and printed.
         """
-        found = find_results(target, storage)
+        found = find_results(job, storage)
         from kdray.report import write_report  # slow: matplotlib
 
         html = write_report(found.results, found.store, found.spec_text).encode()

@@ -11,8 +11,9 @@ from rich.console import JustifyMethod
 from rich.markup import escape
 from rich.table import Table as RichTable
 
+from kdray.cli._jobs import JobOrSpec, StorageUri
 from kdray.cli._output import Json, console, print_json
-from kdray.cli._results import Storage, Target, find_results, split_of
+from kdray.cli._results import find_results, split_of
 from kdray.errors import JobError
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def results(
-        target: Target,
-        storage: Storage = None,
+        job: JobOrSpec,
+        storage: StorageUri = None,
         split: Annotated[
             str | None,
             typer.Option(help="Show the scores on this split alone.", show_default="all"),
@@ -42,7 +43,7 @@ def register(app: typer.Typer) -> None:
         """
         if as_json + as_csv + as_markdown > 1:
             raise JobError("--json, --csv, --markdown", "exclude each other.", "Give one of them.")
-        found = find_results(target, storage)
+        found = find_results(job, storage)
         chosen = split_of(found.results, split)
         if as_json:
             _json(found.results, chosen, f"{found.store.uri}/jobs/{found.job}/results.json")
@@ -64,7 +65,7 @@ def show(
         split: Show the scores on this split alone; None: on every split.
         everything: Also print classes, searches and data.
     """
-    from kdray.report import wording  # slow: jinja2, pyarrow
+    from kdray.report import wording  # slow: jinja2
 
     told: set[str] = set()
     for table in _tables(results, split, everything=everything):

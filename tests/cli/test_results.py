@@ -126,8 +126,10 @@ def test_a_job_file_that_never_ran_says_how_to_run_it(storage: Store, tmp_path: 
         call("results", str(file))
 
 
-def test_an_unknown_job_is_an_error_that_lists_the_jobs(storage: Store) -> None:
-    with pytest.raises(JobError, match=r"no job 'brain'. It holds: brain-mri."):
+def test_an_unknown_job_is_an_error_that_names_the_nearest(storage: Store) -> None:
+    with pytest.raises(
+        JobError, match=r"no job 'brain' was started in 'runs'. Did you mean 'brain-mri'"
+    ):
         call("results", "brain")
 
 

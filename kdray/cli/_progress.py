@@ -141,7 +141,9 @@ def picture(view: View, now: float, screen: Screen) -> list[Text]:
     longest = max((len(step.label) for step in steps), default=0)
     width = min(40, longest, max(16, screen.columns // 3 + 4))
     lines = [head]
-    for item in _window(steps, screen.lines - 1 - 2 * len(view.running())):
+    if view.state == "running" and view.note and not view.running():
+        lines.append(Text(f"  {view.note}", style="dim"))  # what a job without a step is doing
+    for item in _window(steps, screen.lines - 1 - max(1, 2 * len(view.running()))):
         if isinstance(item, str):
             lines.append(Text(f"    {item}", style="dim"))
         else:

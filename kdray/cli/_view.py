@@ -67,6 +67,7 @@ class View:
         self.steps: dict[str, Step] = {}
         self.state = "waiting"
         self.error = ""
+        self.note = ""
         self.started = 0.0
         self.ended: float | None = None
         self.score = "score"
@@ -78,6 +79,9 @@ class View:
         kind = str(event.get("kind", ""))
         if kind.startswith("job_"):
             self._job(kind.removeprefix("job_"), event)
+            return
+        if kind == "note":
+            self.note = str(event.get("text") or "")
             return
         step = self.step(str(event.get("step") or ""))
         if kind.startswith("step_"):
@@ -135,7 +139,7 @@ class View:
             for item in event.get("steps") or ():
                 name = str(item.get("id"))
                 state = "skipped" if item.get("state") in ("done", "skipped") else "waiting"
-                self.steps[name] = Step(name, str(item.get("label") or name), state)
+                self.steps[name] = Step(name, _label(item, name), state)
             self.state, self.started, self.ended = "running", float(event["time"]), None
             self.error = ""
             self.job = str(event.get("job") or "")
@@ -157,6 +161,11 @@ class View:
             return
         choose = min if self.score == "loss" else max
         step.best = float(score) if step.best is None else choose(step.best, float(score))
+
+
+def _label(item: Mapping[str, Any], name: str) -> str:
+    kind, label = str(item.get("kind") or ""), str(item.get("label") or name)
+    return label if not kind or label.startswith(kind) else f"{kind} {label}"
 
 
 def _moved(step: Step, kind: str, event: Mapping[str, Any]) -> None:

@@ -80,6 +80,13 @@ def test_a_low_terminal_shows_the_steps_around_the_running_one(running: int) -> 
     assert sum(counted) + steps == 60
 
 
+def test_what_a_job_does_before_its_first_step_is_shown() -> None:
+    view = View([started(), event("note", text="starting Ray")])
+    assert shown(view)[1] == "  starting Ray"
+    view.take(event("step_started", "s0"))
+    assert "  starting Ray" not in shown(view)
+
+
 def test_a_failed_step_says_why_in_one_line() -> None:
     view = View([started(1), event("step_failed", "s0", error="no such class\nand more")])
     assert shown(view)[1].endswith("no such class")

@@ -31,6 +31,15 @@ def test_a_step_that_began_before_goes_on_waiting_for_its_turn() -> None:
     assert view.steps["search"].state == "waiting"
 
 
+def test_a_step_is_called_by_its_kind_and_its_label() -> None:
+    steps = [
+        {"id": "a", "kind": "distil", "label": "cnn5 alone seed 0"},
+        {"id": "b", "kind": "evaluate", "label": "evaluate"},
+    ]
+    view = View([event("job_started", steps=steps)])
+    assert [step.label for step in view.steps.values()] == ["distil cnn5 alone seed 0", "evaluate"]
+
+
 def test_a_step_runs_and_is_done_with_the_seconds_it_was_told(view: View) -> None:
     view.take(event("step_started", "search", 110.0))
     assert view.steps["search"].elapsed(112.0) == 2.0

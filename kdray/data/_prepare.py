@@ -112,7 +112,7 @@ def _decide(loaded: Loaded, data: Data) -> _Facts:
     _check_classes(classes, labels, splits)
     seen = np.array([split in ("train", "val") for split in splits])
     leaks = duplicates.leaking(kinds["any"], seen) & ~seen
-    report = _report(kinds, rows, splits, data.duplicates)
+    report = _report(kinds, rows, splits, leaks, data.duplicates)
     return _Facts(classes, labels, tuple(splits), groups, leaks, report)
 
 
@@ -155,6 +155,7 @@ def _report(
     kinds: Mapping[str, duplicates.Components],
     rows: Sequence[Row],
     splits: Sequence[str],
+    marked: NDArray[np.bool_],
     settings: Duplicates,
 ) -> dict[str, Any]:
     labels = [row.label for row in rows]
@@ -175,6 +176,7 @@ def _report(
         "threshold": settings.threshold if settings.check == "near" else None,
         "repeated": {kind: duplicates.repeated(parts) for kind, parts in looked.items()},
         "leaks": leaks,
+        "marked": dict(Counter(np.array(splits)[marked].tolist())),
         "conflicts": None if finest is None else duplicates.conflicts(finest, labels, ids),
     }
 

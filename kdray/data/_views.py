@@ -91,18 +91,10 @@ class Views:
         shift = 2 * _spread(draws[:, [_SHIFT_X, _SHIFT_Y]], augment.shift)
         cosine, sine = np.cos(angle) / scale, np.sin(angle) / scale
         height, width = maps.shape[2:]
-        # Sums of a row and a column, not a matrix product: its rounding depends on the batch.
-        x = self._column(_centres(width))[None, None, :, 0]
-        y = self._column(_centres(height))[None, :, :]
-        across = self._column(cosine)[:, :, None] * x - self._column(shift[:, 0])[:, :, None]
-        down = self._column(sine)[:, :, None] * x - self._column(shift[:, 1])[:, :, None]
-        grid = torch.stack(
-            (
-                across - self._column(sine)[:, :, None] * y,
-                down + self._column(cosine)[:, :, None] * y,
-            ),
-            dim=3,
-        )
+        x = _places(cosine, sine, -shift, _centres(width))
+        y = _places(-sine, cosine, np.zeros_like(shift), _centres(height))
+        # Sums of rows and columns, not a matrix product: its rounding depends on the batch.
+        grid = self._tensor(x)[:, None, :, :] + self._tensor(y)[:, :, None, :]
         return functional.grid_sample(maps, grid, padding_mode="border", align_corners=False)
 
     def _toned(self, maps: Tensor, draws: NDArray[np.float64]) -> Tensor:
@@ -111,8 +103,8 @@ class Views:
         maps = self._standardised(maps, brightness, contrast)
         if self.augment.brightness == self.augment.contrast == 0:
             return maps
-        darkest = self._column((0 - self._mean) / self._std)[None, :, :, None]
-        brightest = self._column((1 - self._mean) / self._std)[None, :, :, None]
+        darkest = self._channels(((0 - self._mean) / self._std)[None])
+        brightest = self._channels(((1 - self._mean) / self._std)[None])
         return torch.clamp(maps, darkest, brightest)
 
     def _standardised(
@@ -121,13 +113,11 @@ class Views:
         """Return ``((maps/255 * brightness - mean) * contrast) / std`` in two passes."""
         factor = brightness * contrast / (255 * self._std)
         offset = -contrast * self._mean / self._std
-        return maps.mul_(self._pair(factor)).add_(self._pair(offset))
+        return maps.mul_(self._channels(factor)).add_(self._channels(offset))
 
-    def _pair(self, values: NDArray[np.float64]) -> Tensor:
+    def _channels(self, values: NDArray[np.float64]) -> Tensor:
+        """Return ``[B, c]`` as a float32 tensor ``[B, c, 1, 1]``."""
         return self._tensor(values)[:, :, None, None]
-
-    def _column(self, values: NDArray[np.float64]) -> Tensor:
-        return self._tensor(values)[:, None]
 
     def _tensor(self, values: NDArray[np.float64]) -> Tensor:
         return torch.from_numpy(values.astype(np.float32)).to(self.device)
@@ -146,3 +136,13 @@ def _spread(draws: NDArray[np.float64], largest: float) -> NDArray[np.float64]:
 def _centres(size: int) -> NDArray[np.float64]:
     """Return the centres of pixels along a side that runs from -1 to 1."""
     return np.asarray((2 * np.arange(size) + 1) / size - 1)
+
+
+def _places(
+    right: NDArray[np.float64],
+    down: NDArray[np.float64],
+    shift: NDArray[np.float64],
+    centres: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return what the centres ``[n]`` along a side add to where an image looks, ``[B, n, 2]``."""
+    return np.stack([right, down], axis=1)[:, None, :] * centres[None, :, None] + shift[:, None, :]

@@ -44,9 +44,9 @@ class Params(Strict):
     """Every pixel follows from it."""
     size: int = Field(64, ge=16, le=1024)
     """Height and width that the scans are drawn at, pixels."""
-    noise: float = Field(0.06, ge=0, le=1)
+    noise: float = Field(0.045, ge=0, le=1)
     """Standard deviation of the noise, as a share of full brightness."""
-    contrast: float = Field(0.3, gt=0, le=1)
+    contrast: float = Field(0.35, gt=0, le=1)
     """Brightness of the lesions above the tissue, as a share of full brightness."""
 
     @field_validator("classes")
@@ -108,7 +108,8 @@ def _image(params: Params, index: int) -> Pixels:
     if label != "none":
         image += params.contrast * _inside(lesion, label, scan)
     image = image * scan.uniform(0.8, 1.2) + scan.uniform(-0.05, 0.05)
-    image += params.noise * scan.standard_normal(image.shape, dtype=np.float32)
+    grain = scan.standard_normal(image.shape, dtype=np.float32)
+    image += params.noise * _smooth(grain)
     return np.clip(np.rint(image * 255), 0, 255).astype(np.uint8)
 
 
@@ -130,7 +131,7 @@ def _lesion(params: Params, label: str, scan: np.random.Generator, x: Map, y: Ma
     # Drawn for every class, so that a scan differs from its neighbour classes by the lesion only.
     around, out = scan.uniform(0, 2 * np.pi), 0.5 * np.sqrt(scan.uniform(0, 1))
     radius, stretch, tilt = (
-        scan.uniform(0.15, 0.24),
+        scan.uniform(0.2, 0.32),
         scan.uniform(0.85, 1.18),
         scan.uniform(0, np.pi),
     )
@@ -152,8 +153,7 @@ def _inside(lesion: _Lesion, label: str, scan: np.random.Generator) -> Map:
         shape = body * (0.6 + 0.75 * rim)
     elif label == "speckled":
         grain = scan.standard_normal(distance.shape, dtype=np.float32)
-        grain = _smooth(grain)
-        shape = body * (1 + 0.45 * grain / max(float(grain.std()), 1e-6))
+        shape = body * (1 + 0.35 * _smooth(grain, 2))
     else:
         shape = body
     mean = float(shape[lesion.mask].mean()) if lesion.mask.any() else 1.0
@@ -175,20 +175,23 @@ def _head(head: np.random.Generator, scan: np.random.Generator, x: Map, y: Map) 
 
 def _vessels(scan: np.random.Generator, x: Map, y: Map) -> Map:
     """Return a few small bright points: what a lesion is not."""
-    total = np.zeros((y.size, x.size), dtype=np.float32)
-    for _ in range(3):
-        u, v = x - scan.uniform(-0.5, 0.5), y - scan.uniform(-0.6, 0.6)
-        total += 0.25 * np.exp(-((u**2 + v**2) / scan.uniform(0.001, 0.004)))
-    return total
+    points = (
+        _blob(scan.uniform(-0.5, 0.5, 2), scan.uniform(0.001, 0.004), x, y) for _ in range(3)
+    )
+    return np.float32(0.25) * sum(points, np.zeros((1, 1), dtype=np.float32))
 
 
 def _spot(scan: np.random.Generator, x: Map, y: Map) -> Map:
     """Return a soft bright spot, as large as a lesion but without an outline."""
-    u, v = x - scan.uniform(-0.45, 0.45), y - scan.uniform(-0.55, 0.55)
-    return np.asarray(
-        scan.uniform(0.4, 1.1) * np.exp(-((u**2 + v**2) / scan.uniform(0.02, 0.06))),
-        dtype=np.float32,
-    )
+    blob = _blob(scan.uniform(-0.5, 0.5, 2), scan.uniform(0.02, 0.06), x, y)
+    return np.float32(scan.uniform(0.4, 1.1)) * blob
+
+
+def _blob(centre: NDArray[np.float64], width: float, x: Map, y: Map) -> Map:
+    """Return a Gaussian of height 1, as the product of a row and a column."""
+    across = np.exp(-((x - np.float32(centre[0])) ** 2) / np.float32(width))
+    down = np.exp(-((y - np.float32(centre[1])) ** 2) / np.float32(width))
+    return np.asarray(across * down, dtype=np.float32)
 
 
 def _soft(depth: Map, width: float) -> Map:
@@ -196,9 +199,11 @@ def _soft(depth: Map, width: float) -> Map:
     return np.asarray(1 / (1 + np.exp(np.clip(-depth / width, -30, 30))), dtype=np.float32)
 
 
-def _smooth(grain: Map) -> Map:
-    """Return the mean of each pixel with three neighbours."""
-    return np.asarray(
-        grain + np.roll(grain, 1, 0) + np.roll(grain, 1, 1) + np.roll(grain, (1, 1), (0, 1)),
-        dtype=np.float32,
-    )
+def _smooth(grain: Map, times: int = 1) -> Map:
+    """Return white noise of variance 1 blurred by [1 2 1] down and across, of variance 1 again."""
+    kernel = np.ones(1)
+    for _ in range(times):
+        for axis in (0, 1):
+            grain = 2 * grain + np.roll(grain, 1, axis) + np.roll(grain, -1, axis)
+        kernel = np.convolve(kernel, [1, 2, 1])
+    return grain / np.float32(np.square(kernel).sum())

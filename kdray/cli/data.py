@@ -1,0 +1,221 @@
+"""``kdray data``: the sources, and what a job's images are before anything is trained."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from kdray import parts
+from kdray.cli._output import Json, Sets, SpecFile, console, err, print_json, print_table
+from kdray.errors import JobError
+from kdray.plan import read_experiment
+from kdray.spec.experiment import BadImages, Data, Experiment
+
+if TYPE_CHECKING:
+    from kdray.data import Dataset
+
+Shown = Annotated[int, typer.Option("--images", min=1, help="Images in each row.")]
+Split = Annotated[str, typer.Option("--split", help="Show images of this split.")]
+Augmented = Annotated[
+    bool, typer.Option("--augmented", help="Show one image of each class and its views.")
+]
+Out = Annotated[Path, typer.Option("--out", help="PNG file to write.", dir_okay=False)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    verb = typer.Typer(no_args_is_help=True)
+    verb.command("list")(list_sources)
+    verb.command("prepare")(prepare)
+    verb.command("check")(check)
+    verb.command("show")(show)
+    app.add_typer(
+        verb, name="data", help="List data sources; check, show or prepare a job's images."
+    )
+
+
+def list_sources(as_json: Json = False) -> None:
+    """Show the data sources and their settings."""
+    sources = [_source(name) for name in parts.names("data")]
+    if as_json:
+        print_json(sources)
+        return
+    for source in sources:
+        rows = [
+            (key, item["default"], item["description"]) for key, item in source["params"].items()
+        ]
+        print_table(
+            f"{source['name']}: {source['title']}", ("setting", "default", "meaning"), rows
+        )
+
+
+def prepare(spec: SpecFile, sets: Sets = None, as_json: Json = False) -> None:
+    """Prepare a job's images in its storage, as its first step would; done once only."""
+    job = read_experiment(spec, sets)
+    from kdray.run.job import plan_job  # imports torch and Ray
+    from kdray.run.prepare import run_prepare
+    from kdray.store import Store
+
+    plan, store = plan_job(job), Store(job.storage.uri)
+    with _progress() as tell:
+        content = run_prepare(plan, store, lambda event: tell(event["done"], event["total"]))
+    if as_json:
+        print_json({"path": plan.prepare.path, "storage": store.uri, **content})
+        return
+    _print_counts(content)
+    console.print(f"Prepared: {plan.prepare.path} in {store.uri}", highlight=False)
+
+
+def check(spec: SpecFile, sets: Sets = None, as_json: Json = False) -> None:
+    """Read all images of a job and report counts, unreadable ones, duplicates and leaks.
+
+    Exits with 1 where the job's prepare step would fail for what is reported.
+    """
+    job = read_experiment(spec, sets)
+    with _prepared(_lenient(job.data)) as (_, content):
+        problems = _problems(job.data, content)
+    if as_json:
+        print_json({**content, "problems": problems})
+    else:
+        _print_counts(content)
+        _print_leaks(content["duplicates"])
+        for item in content["bad"]:
+            console.print(f"unreadable: {item['id']}: {item['problem']}", markup=False)
+        err("\n".join(problems))
+    if problems:
+        raise typer.Exit(1)
+
+
+def show(
+    spec: SpecFile,
+    out: Out = Path("images.png"),
+    shown: Shown = 6,
+    split: Split = "train",
+    augmented: Augmented = False,
+    sets: Sets = None,
+) -> None:
+    """Write a contact sheet of a job's images, a row a class."""
+    job = read_experiment(spec, sets)
+    if not out.parent.is_dir():
+        raise JobError(str(out), "its folder is not there.", "Make it first.")
+    from kdray.data._dataset import Dataset
+    from kdray.data._sheet import contact_sheet
+
+    with _prepared(_lenient(job.data)) as (folder, _):
+        dataset = Dataset.open(folder)
+        rows = []
+        for label, name in enumerate(dataset.info.classes):
+            places = [place for place in dataset.split(split) if dataset.labels[place] == label]
+            if places:
+                few = places[:: max(1, len(places) // shown)][:shown]
+                images = _views(job, dataset, few[0], shown) if augmented else dataset.images(few)
+                rows.append((f"{name} ({len(places)} in {split})", images))
+        contact_sheet(rows).save(out, format="PNG")
+    console.print(f"Wrote {out}", highlight=False)
+
+
+def _source(name: str) -> dict[str, Any]:
+    header = parts.header("data", name)
+    params = {
+        key: {
+            "default": "(required)" if field.is_required() else field.get_default(),
+            "description": " ".join((field.description or "").split()),
+        }
+        for key, field in header.Params.model_fields.items()
+    }
+    return {"name": name, "title": header.title, "params": params}
+
+
+def _lenient(data: Data) -> Data:
+    """Return the settings with which everything is reported and nothing fails."""
+    duplicates = data.duplicates.model_copy(update={"on_leak": "mark"})
+    bad_images = BadImages(skip_up_to=2**31)
+    return data.model_copy(update={"duplicates": duplicates, "bad_images": bad_images})
+
+
+@contextmanager
+def _prepared(data: Data) -> Iterator[tuple[Path, dict[str, Any]]]:
+    from kdray.data._prepare import prepare as prepare_into
+
+    with tempfile.TemporaryDirectory(prefix="kdray-") as folder, _progress() as tell:
+        yield Path(folder), prepare_into(data, Path(folder), tell)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    stream = Console(stderr=True)
+    columns = (TextColumn("reading images"), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=stream, transient=True, disable=not stream.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _problems(data: Data, content: Mapping[str, Any]) -> list[str]:
+    found = []
+    if len(content["bad"]) > data.bad_images.skip_up_to:
+        found.append(
+            f"data.bad_images: {len(content['bad'])} images cannot be read, "
+            f"{data.bad_images.skip_up_to} may."
+        )
+    leaks = [leak for leak in content["duplicates"]["leaks"] if leak["from"] in ("train", "val")]
+    if data.duplicates.on_leak == "fail" and any(leak["any"] for leak in leaks):
+        found.append("data.duplicates: images leak from train or validation, and on_leak is fail.")
+    return found
+
+
+def _print_counts(content: Mapping[str, Any]) -> None:
+    counts = content["counts"]
+    rows = [
+        (split, *(found.get(name, 0) for name in content["classes"]), sum(found.values()))
+        for split, found in counts.items()
+    ]
+    print_table("Images", ("split", *content["classes"], "all"), rows)
+
+
+def _print_leaks(duplicates: Mapping[str, Any]) -> None:
+    kinds = [kind for kind in ("exact", "near", "group", "any") if kind in duplicates["leaks"][0]]
+    rows = [
+        (
+            leak["to"],
+            leak["from"],
+            leak["of"],
+            *(leak[kind] for kind in kinds),
+            ", ".join(f"{name} {count}" for name, count in leak["per_class"].items()),
+        )
+        for leak in duplicates["leaks"]
+    ]
+    columns = ("images of", "with a companion in", "of", *kinds, "by class")
+    print_table("Leaks between splits", columns, rows)
+    told = [f"{count} {kind}" for kind, count in duplicates["repeated"].items()]
+    if told:
+        console.print(f"Repeated images: {', '.join(told)}.", highlight=False)
+    if duplicates["conflicts"] and duplicates["conflicts"]["groups"]:
+        mixed = duplicates["conflicts"]
+        console.print(
+            f"Equal or nearly equal images of different classes: {mixed['groups']} groups."
+        )
+        for example in mixed["examples"]:
+            console.print(f"  {', '.join(example)}", markup=False, highlight=False)
+
+
+def _views(job: Experiment, dataset: Dataset, place: int, count: int) -> Any:
+    """Return an image and ``count - 1`` views of it as they are trained on, uint8."""
+    import numpy as np
+
+    from kdray.data import Views  # imports torch
+
+    info = dataset.info
+    views = Views(job.data.augment, job.train.seed, info.mean, info.std)
+    image = dataset.images([place])
+    seen = [views.train(image, epoch, [place]) for epoch in range(count - 1)]
+    grey = [view.numpy().transpose(0, 2, 3, 1) * info.std + info.mean for view in seen]
+    return np.concatenate(
+        [image, *(np.clip(np.rint(g * 255), 0, 255).astype(np.uint8) for g in grey)]
+    )

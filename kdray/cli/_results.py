@@ -46,7 +46,7 @@ def find_results(target: str, storage: str | None) -> Found:
     store = Store(uri)
     results = store.read_json(f"jobs/{job}/results.json")
     if results is None:
-        raise _not_yet(store, job, target)
+        raise _not_yet(store, job, target, storage)
     ran = store.read_json(f"jobs/{job}/job.json")
     text = yaml.safe_dump(ran, sort_keys=False, allow_unicode=True, width=100) if ran else ""
     return Found(job, store, results, text)
@@ -68,13 +68,13 @@ def split_of(results: dict[str, Any], split: str | None) -> str | None:
     raise JobError("--split", f"the results have no split {split!r}.", remedy)
 
 
-def _not_yet(store: Store, job: str, target: str) -> RunError:
+def _not_yet(store: Store, job: str, target: str, storage: str | None) -> RunError:
     state = read_state(store, job)
     where = f"{store.uri}/jobs/{job}"
     if state is None and is_file(target):
         return RunError(where, "this job has not run yet.", f"Run it: kdray run {target}")
     if state is None:
-        _, _, state = find_job(job, store.uri)  # its error names the nearest job
+        _, _, state = find_job(target, storage)  # its error names the nearest job
     again = state.get("command") or f"kdray run {state.get('spec') or 'SPEC'}"
     remedy = {
         "running": f"Watch it: kdray status {target}",

@@ -86,13 +86,14 @@ def _tables(
     results: Mapping[str, Any], split: str | None, *, everything: bool = True
 ) -> list[Table]:
     """Return the tables to show, the most important ones last."""
-    from kdray.report import datasets, facts, tables
+    from kdray.report import datasets, facts, maps, tables
 
     splits = [split] if split else facts.ordered_splits(results)
     main = split or facts.main_split(results)
     made: list[Table] = []
     if everything:
         made += [datasets.dataset_table(results), datasets.leak_table(results)]
+        made += [maps.agreement_table(results), maps.pointing_table(results)]
         made += [tables.search_table(results)]
         made += [tables.class_table(results, main)] if main else []
     made.append(tables.cost_table(results))

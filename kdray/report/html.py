@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from kdray.report import cells, charts, datasets, facts, tables, wording
+from kdray.report import cells, charts, datasets, facts, maps, tables, wording
 from kdray.report.facts import SCORES, Model, Results
 from kdray.store import Store
 
@@ -45,6 +45,8 @@ def write_report(results: Results, store: Store, spec_text: str) -> str:
         searches=tables.search_table(results),
         search_plots=list(_search_plots(results)),
         explanation=_explanation(results, store),
+        agreement=maps.agreement_table(results),
+        pointing=maps.pointing_table(results),
         dataset=datasets.dataset_table(results),
         leaks=datasets.leak_table(results),
         source=_flat(results["dataset"].get("source") or {}),
@@ -142,7 +144,9 @@ def _explanation(results: Results, store: Store) -> dict[str, Any] | None:
         return None
     data = store.read(found["figure"])
     picture = None if data is None else f"data:image/png;base64,{base64.b64encode(data).decode()}"
-    return {**found, "picture": picture, "notes": found.get("notes") or []}
+    shown = found.get("models") or [found["teacher"], found["student"]]
+    said = {"methods": ", ".join(found["methods"]), "models": " and ".join(shown)}
+    return {**found, **said, "picture": picture, "notes": found.get("notes") or []}
 
 
 def _runs(results: Results) -> Iterator[dict[str, str]]:

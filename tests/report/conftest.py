@@ -128,9 +128,23 @@ def make_results(
             "figure": "steps/explain/explain-0c1d/explanations.png",
             "methods": ["gradcam", "scorecam", "featuremaps"],
             "images": 4,
-            "teacher": "resnet18",
-            "student": "cnn5 <- resnet18 (kd)",
-            "notes": ["Maps are of the predicted class."],
+            "models": ["teacher resnet18", "student cnn5 <- resnet18 (kd)"],
+            "teacher": "teacher resnet18",
+            "student": "student cnn5 <- resnet18 (kd)",
+            "agreement": {
+                "gradcam": {"pearson": 0.61, "chance_pearson": 0.34, "iou20": 0.42, "images": 4},
+                "scorecam": {"pearson": None, "chance_pearson": None, "iou20": 0.2, "images": 0},
+            },
+            "pointing": [
+                {
+                    "method": "gradcam",
+                    "model": "teacher resnet18",
+                    "hits": 3,
+                    "misses": 1,
+                    "energy_inside": 0.287,
+                }
+            ],
+            "notes": ["scorecam of teacher resnet18, image 2: the map is blank"],
         },
         "promoted": {
             "name": "brain-mri",

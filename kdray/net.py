@@ -82,7 +82,7 @@ def look(net: Net, images: Tensor, taps: Sequence[str] = ()) -> Look:
     Args:
         net: The network, in the mode (train or eval) that the caller chose.
         images: ``[B, c, H, W]``, standardised.
-        taps: Names of taps to keep; no hook is set when empty.
+        taps: Names of taps to keep, in this order; no hook is set when empty.
     """
     if not taps:
         return Look(net.module(images))
@@ -99,4 +99,4 @@ def look(net: Net, images: Tensor, taps: Sequence[str] = ()) -> Look:
             handle = net.layer(name).register_forward_hook(keep(name))
             stack.callback(handle.remove)
         logits = net.module(images)
-    return Look(logits, seen)
+    return Look(logits, {name: seen[name] for name in taps})

@@ -52,7 +52,7 @@ def load_weights(module: nn.Module, uri: str, *, channels: int, classes: int) ->
         elif _is_input(value, own, channels):
             kept[name] = _other_channels(value, channels)
             notes.append(f"{name} adapted from {value.shape[1]} to {channels} channels")
-        elif _is_head(value, own, classes):
+        elif _is_head(module, name, value, classes):
             notes.append(f"{name} starts anew: the file has {value.shape[0]} classes")
         else:
             shapes = f"{list(value.shape)}, the model {list(own.shape)}"
@@ -108,5 +108,13 @@ def _other_channels(value: Tensor, channels: int) -> Tensor:
     return value.sum(1, keepdim=True) if channels == 1 else value.repeat(1, 3, 1, 1) / 3
 
 
-def _is_head(value: Tensor, own: Tensor, classes: int) -> bool:
-    return value.ndim == own.ndim and own.shape[0] == classes and value.shape[1:] == own.shape[1:]
+def _is_head(module: nn.Module, name: str, value: Tensor, classes: int) -> bool:
+    """Return whether ``name`` is of a classifier that in the file only has other classes."""
+    own = module.state_dict()[name]
+    layer = module.get_submodule(name.rpartition(".")[0])
+    is_pointwise = isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1)
+    return (
+        (isinstance(layer, nn.Linear) or (is_pointwise and layer.bias is not None))
+        and own.shape[0] == classes
+        and own.shape[1:] == value.shape[1:]
+    )

@@ -95,19 +95,22 @@ def _create(
         raise _unknown(where, params.arch)
     args = {**params.args, "num_classes": classes, "in_chans": channels, "pretrained": pretrained}
     try:
-        return _created(params.arch, {**args, "img_size": image_size})
-    except TypeError as error:
-        if "img_size" not in str(error):
-            raise
-        return _created(params.arch, args)  # convolutions: any size
+        return _created(params.arch, args, image_size)
     except OSError as error:
         raise _no_weights(where, error) from error
 
 
-def _created(arch: str, args: dict[str, Any]) -> nn.Module:
+def _created(arch: str, args: dict[str, Any], image_size: int) -> nn.Module:
+    """Return the network; those that take any size know no ``img_size``."""
     import timm
 
-    module: nn.Module = timm.create_model(arch, **args)
+    module: nn.Module
+    try:
+        module = timm.create_model(arch, **args, img_size=image_size)
+    except TypeError as error:
+        if "img_size" not in str(error):
+            raise
+        module = timm.create_model(arch, **args)
     return module
 
 

@@ -139,7 +139,7 @@ def picture(view: View, now: float, screen: Screen) -> list[Text]:
     head.append(f"  {view.state}  {clock(view.elapsed(now))}", style="not bold dim")
     steps = list(view.steps.values())
     longest = max((len(step.label) for step in steps), default=0)
-    width = min(40, longest, max(16, screen.columns // 3 + 4))
+    width = min(longest, max(16, screen.columns // 2 - 4))
     lines = [head]
     if view.state == "running" and view.note and not view.running():
         lines.append(Text(f"  {view.note}", style="dim"))  # what a job without a step is doing

@@ -47,7 +47,7 @@ class Step:
             return None
         if self.seconds_left is not None:
             return max(0.0, self.seconds_left - (clock - self.told))
-        if not self.counted or not 0 < self.done < self.total:
+        if not 0 < self.done < self.total:
             return None
         so_far = self.told - self.started
         if so_far <= 0:
@@ -89,7 +89,6 @@ class View:
         elif kind in ("progress", "epoch", "trial"):
             if step.state == "waiting":
                 _moved(step, "started", event)
-            step.told = float(event.get("time") or 0)
             {"progress": _progress, "epoch": _epoch, "trial": _trial}[kind](step, event)
             self._best(step, event)
 
@@ -152,10 +151,7 @@ class View:
             step.state = "done" if kind == "finished" else kind
 
     def _best(self, step: Step, event: Mapping[str, Any]) -> None:
-        given = event.get("best")
-        if given is not None:
-            step.best = float(given)
-            return
+        self.score = str(event.get("metric") or self.score)
         score = event.get("score")
         if score is None:
             return
@@ -182,21 +178,29 @@ def _moved(step: Step, kind: str, event: Mapping[str, Any]) -> None:
 
 
 def _progress(step: Step, event: Mapping[str, Any]) -> None:
-    step.done = float(event.get("done") or 0)
-    step.total = float(event.get("total") or 0)
+    done, total = float(event.get("done") or 0), float(event.get("total") or 0)
+    if event.get("epochs"):  # a part of an epoch
+        if step.counted:
+            return
+        part = done / total if total else 0.0
+        step.done, step.total = float(event["epoch"]) - 1 + part, float(event["epochs"])
+        step.unit = "epochs"
+        if step.seconds_left is None:
+            step.told = float(event.get("time") or 0)
+        return
+    step.done, step.total, step.counted = done, total, True
     step.unit = str(event.get("unit") or "")
-    step.counted = True
-    step.seconds_left = event.get("seconds_left")
+    _time_left(step, event)
 
 
 def _epoch(step: Step, event: Mapping[str, Any]) -> None:
     step.now = dict(event)
     if step.counted:
-        return  # the step counts runs or trials: an epoch is a detail of one
+        return  # the step counts trials: an epoch is a detail of one
     step.done = float(event.get("epoch") or 0)
     step.total = float(event.get("epochs") or 0)
     step.unit = "epochs"
-    step.seconds_left = event.get("seconds_left")
+    _time_left(step, event)
 
 
 def _trial(step: Step, event: Mapping[str, Any]) -> None:
@@ -204,7 +208,12 @@ def _trial(step: Step, event: Mapping[str, Any]) -> None:
     step.total = float(event.get("trials") or 0)
     step.unit = "trials"
     step.counted = True
-    step.seconds_left = event.get("seconds_left")
     if event.get("state") in OVER:
         step.trials |= {int(event.get("number") or 0)}
     step.done = float(len(step.trials))
+    _time_left(step, event)
+
+
+def _time_left(step: Step, event: Mapping[str, Any]) -> None:
+    step.seconds_left = event.get("seconds_left")
+    step.told = float(event.get("time") or 0)

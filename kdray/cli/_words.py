@@ -25,10 +25,10 @@ class Teller:
         kind, now = str(event.get("kind", "")), float(event.get("time") or 0)
         step = self.view.step(str(event.get("step") or ""))
         if kind == "progress":
-            over = step.total and step.done >= step.total
+            over = step.total and step.done >= step.total and not event.get("epochs")
             if not over and now - self._told.get(step.id, step.started) < QUIET_S:
                 return
-            self._told[step.id] = now
+        self._told[step.id] = now
         text = describe(event, self.view)
         clock = time.strftime("%H:%M:%S", time.localtime(now))
         for line in text.splitlines():
@@ -43,7 +43,7 @@ def describe(event: Mapping[str, Any], view: View) -> str:
         ready = sum(one.state == "skipped" for one in view.steps.values())
         return f"job started: {len(view.steps)} steps, {ready} already done"
     if kind == "progress":
-        return _join(count(step), left(step, now))
+        return _join(_part_of_epoch(event) or count(step), left(step, now))
     if kind in ("epoch", "trial"):
         return _join(detail(event, view.score, step.label), left(step, now))
     plain = {
@@ -73,7 +73,7 @@ def detail(event: Mapping[str, Any], score: str, label: str = "") -> str:
         parts.append(f"trial {event.get('number')} {event.get('state') or ''}".rstrip())
     elif event.get("epoch") is not None:
         parts.append(f"epoch {event['epoch']}/{event.get('epochs', '?')}")
-    for name, key in (("loss", "loss"), (score, "score"), ("best", "best")):
+    for name, key in (("loss", "loss"), (score, "score")):
         if event.get(key) is not None:
             parts.append(f"{name} {number(event[key])}")
     if event.get("images_per_s"):
@@ -87,7 +87,7 @@ def count(step: Step) -> str:
     """Return a step's progress: ``3/8 trials``."""
     if not step.total:
         return f"{step.done:,.0f} {step.unit}".rstrip() if step.done else ""
-    return f"{step.done:,.0f}/{step.total:,.0f} {step.unit}".rstrip()
+    return f"{int(step.done):,}/{step.total:,.0f} {step.unit}".rstrip()
 
 
 def left(step: Step, now: float) -> str:
@@ -115,6 +115,13 @@ def number(value: Any) -> str:
         if abs(value) < 0.1
         else f"{value:.3f}"
     )
+
+
+def _part_of_epoch(event: Mapping[str, Any]) -> str:
+    if not event.get("epochs"):
+        return ""
+    part = f"{event.get('done')}/{event.get('total')} {event.get('unit') or ''}".rstrip()
+    return f"epoch {event.get('epoch')}/{event['epochs']} {part}"
 
 
 def _join(*parts: str) -> str:

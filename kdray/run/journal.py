@@ -27,8 +27,8 @@ KINDS = {
     "run_started": "run",
     "run_finished": "run",
     "step_skipped": "",  # its result was there already
-    "progress": "done, total, unit",
-    "epoch": "run, epoch, epochs, loss, score, best, images_per_s, seconds_left",
+    "progress": "done, total, unit; within an epoch also run, epoch, epochs",
+    "epoch": "run, epoch, epochs, loss, score, metric, best, images_per_s, seconds_left",
     "trial": "run, number, trials, score, state, params",
     "step_finished": "seconds",
     "step_failed": "error",

@@ -39,13 +39,13 @@ def written(console: Console) -> str:
 
 def test_each_step_has_its_line() -> None:
     view = View([started(), event("step_skipped", "s0"), event("step_started", "s1")])
-    view.take(event("epoch", "s1", run="cnn5", epoch=1, epochs=4, loss=0.5, score=0.8, best=0.8))
+    view.take(event("epoch", "s1", run="cnn5", epoch=1, epochs=4, loss=0.5, score=0.8))
     lines = shown(view)
     assert lines[0].startswith("tiny  running")
     assert lines[1].endswith("step 0  already done")
     assert "1/4 epochs" in lines[2]
     assert "best macro_f1 0.800" in lines[2]
-    assert lines[3].strip() == "cnn5 epoch 1/4 loss 0.500 macro_f1 0.800 best 0.800"
+    assert lines[3].strip() == "cnn5 epoch 1/4 loss 0.500 macro_f1 0.800"
     assert lines[4].endswith("step 2")
 
 

@@ -60,6 +60,21 @@ def test_epochs_are_the_progress_of_a_step_that_counts_nothing_else(view: View) 
     assert (step.done, step.total, step.unit, step.left(105.0)) == (3, 8, "epochs", 6.0)
 
 
+def test_a_part_of_an_epoch_moves_the_bar_and_not_the_time_left(view: View) -> None:
+    view.take(event("step_started", "search", 100.0))
+    view.take(event("epoch", "search", 110.0, epoch=1, epochs=2, seconds_left=10.0))
+    view.take(
+        event("progress", "search", 114.0, epoch=2, epochs=2, done=3, total=4, unit="images")
+    )
+    step = view.steps["search"]
+    assert (step.done, step.total, step.left(114.0)) == (1.75, 2, 6.0)
+
+
+def test_the_name_of_the_score_is_the_metric_of_the_epochs(view: View) -> None:
+    view.take(event("epoch", "search", epoch=1, epochs=2, score=0.5, metric="auc"))
+    assert view.score == "auc"
+
+
 def test_epochs_are_a_detail_of_a_step_that_counts_trials(view: View) -> None:
     view.take(event("epoch", "search", 101.0, run="trial 0", epoch=1, epochs=1))
     for number, state in ((0, "running"), (0, "complete"), (1, "pruned"), (2, "running")):
@@ -96,8 +111,8 @@ def test_the_best_score_is_the_highest_or_the_lowest_loss(score: str, best: floa
 
 
 def test_a_score_that_is_not_known_changes_nothing(view: View) -> None:
-    view.take(event("epoch", "search", epoch=1, epochs=2, score=0.5, best=0.6))
-    view.take(event("epoch", "search", epoch=2, epochs=2, score=None, best=None))
+    view.take(event("epoch", "search", epoch=1, epochs=2, score=0.6))
+    view.take(event("epoch", "search", epoch=2, epochs=2, score=None))
     assert view.steps["search"].best == 0.6
 
 

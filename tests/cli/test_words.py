@@ -81,6 +81,26 @@ def test_progress_is_told_now_and_then_and_at_its_end() -> None:
     assert said == ["10/25", "20/25", "25/25"]
 
 
+def test_the_parts_of_a_short_epoch_are_not_told_and_of_a_long_one_are() -> None:
+    part = {
+        "kind": "progress",
+        "step": "p",
+        "epoch": 2,
+        "epochs": 3,
+        "total": 84,
+        "unit": "images",
+    }
+    started = {"time": 43391.0, "kind": "step_started", "step": "p"}
+    said = lines(
+        START,
+        started,
+        {**part, "time": 43392.0, "done": 84},
+        {**part, "time": 43402.0, "done": 28},
+    )
+    assert len(said) == 3
+    assert said[2].startswith("12:03:22 pretrain resnet18 epoch 2/3 28/84 images")
+
+
 def test_an_error_of_several_lines_is_several_lines_with_their_time() -> None:
     failed = {"time": 43391.0, "kind": "job_failed", "error": "one\ntwo"}
     assert lines(START, failed)[1:] == ["12:03:11 job failed: one", "12:03:11 two"]

@@ -201,7 +201,7 @@ def _torch() -> Check:
 
 
 def _ray() -> Check:
-    remedy = "See its message; `ray stop --force` ends what an earlier session left behind."
+    remedy = "On a busy machine Ray gives up after 30 s: close what runs and try again."
     command = [sys.executable, "-m", "kdray.launch.probe"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
 from kdray.cli._output import Json, Sets, SpecFile, console, err, print_json
-from kdray.launch.local import Submitted
+from kdray.launch.local import Submitted, wait_for
 from kdray.launch.local import submit as submit_here
 from kdray.plan.read import read_experiment
-from kdray.run.journal import read_state
 from kdray.store import Store
 
 #: Exit codes of ``--wait``, by the state in which the job ended.
@@ -70,8 +68,8 @@ def _told(submitted: Submitted, uri: str) -> str:
 
 def _awaited(store: Store, submitted: Submitted) -> dict[str, Any]:
     """Return the state in which a job ends."""
-    while True:
-        state = read_state(store, submitted.job)
-        if state is not None and state["state"] != "running":
-            return state
-        time.sleep(0.5)
+    try:
+        return wait_for(store, submitted)
+    except KeyboardInterrupt:
+        err(f"{submitted.job} is no longer waited for, and goes on.")
+        raise typer.Exit(130) from None

@@ -95,6 +95,20 @@ def start(command: Sequence[str], store: Store, job: str, wait_s: float = 60.0) 
     raise RunError(job, f"the driver ended at once with exit code {code}.", f"Log: {path}\n{said}")
 
 
+def wait_for(store: Store, submitted: Submitted) -> dict[str, Any]:
+    """Return the state in which a submitted job ends, once it has."""
+    if submitted.state == "finished":
+        return {"state": "finished"}
+    while True:
+        lives = is_alive({"pid": submitted.pid})
+        state = read_state(store, submitted.job) or {}
+        if state.get("pid") == submitted.pid and state["state"] != "running":
+            return state
+        if not lives and state.get("pid") != submitted.pid:
+            return {"state": "failed", "error": f"It ended before it began: see {submitted.log}."}
+        time.sleep(LOOK_S)
+
+
 def stop(
     store: Store, job: str, wait_s: float = 60.0, tell: Callable[[str], None] | None = None
 ) -> str:

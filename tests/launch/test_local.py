@@ -116,6 +116,25 @@ def test_a_driver_that_says_nothing_in_time_is_starting(store: Store, drivers: l
     assert started.state == "starting"
 
 
+def test_one_can_wait_for_the_end_of_a_job(store: Store) -> None:
+    code = "import os, time\n" + ENDS.replace(
+        "pass", "while not os.path.exists(sys.argv[1] + '/go'): time.sleep(0.01)"
+    )
+    started = local.start(command(code, store), store, "tiny")
+    assert started.state == "running"
+    Path(store.uri, "go").touch()
+    assert local.wait_for(store, started)["state"] == "finished"
+
+
+def test_a_driver_that_dies_before_it_says_anything_is_not_waited_for(store: Store) -> None:
+    with Journal(store, "tiny"):
+        pass  # an earlier run, which finished
+    started = local.start(command("input()", store), store, "tiny", wait_s=0.0)
+    state = local.wait_for(store, started)
+    assert state["state"] == "failed"
+    assert started.log in state["error"]
+
+
 def test_a_stopped_driver_ends_its_job_itself(store: Store, drivers: list[int]) -> None:
     drivers.append(local.start(command(WAITS, store), store, "tiny").pid)
     said = local.stop(store, "tiny")

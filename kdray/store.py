@@ -38,6 +38,7 @@ class Store:
         parts = urlsplit(uri)
         if parts.scheme in ("", "file"):
             self.root = str(Path(parts.path if parts.scheme else uri).expanduser().absolute())
+            self.uri = self.root  # also right in a worker, which has another current folder
             self._fs: Any = pafs.LocalFileSystem()
         elif parts.scheme == "s3":
             self.root = f"{parts.netloc}{parts.path}".rstrip("/")

@@ -20,16 +20,10 @@ def cluster() -> Iterator[str]:
     """Start the suite's one Ray cluster and give its address; other processes join it by that."""
     import ray
 
-    from kdray.run.session import prepare_environment
+    from kdray.run.session import prepare_environment, start
 
     prepare_environment()
-    ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="ERROR",
-    )
+    start("local", num_cpus=2)
     yield ray.get_runtime_context().gcs_address
     ray.shutdown()
 

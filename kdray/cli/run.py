@@ -36,6 +36,7 @@ def register(app: typer.Typer) -> None:
         from kdray.run.job import run_job
 
         signal.signal(signal.SIGTERM, _interrupt)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # `nohup` and `&` may ignore it
         command = shlex.join(["kdray", "run", spec, *(f"--set={item}" for item in sets or [])])
         with Progress(console, plain=plain or as_json) as progress:
             results = run_job(

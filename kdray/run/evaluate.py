@@ -15,7 +15,7 @@ from kdray.infer import Predictor
 from kdray.net import Net
 from kdray.plan import Plan
 from kdray.registry.package import read_package
-from kdray.run.session import Share
+from kdray.run.session import Share, value_of
 from kdray.store import Store
 
 Tell = Callable[[dict[str, Any]], None]
@@ -74,7 +74,7 @@ def run_evaluate(plan: Plan, store: Store, share: Share, tell: Tell) -> None:
     found: dict[str, dict[str, Any]] = {}
     while pending:
         done, _ = ray.wait(list(pending), num_returns=1)
-        found[pending.pop(done[0])] = ray.get(done[0])
+        found[pending.pop(done[0])] = value_of(done[0])
         _say(plan, tell, len(found), len(paths), "models")
     costs = _costs(plan, rows, store, share)
     models = [_row(plan, row, found, costs[row.label]) for row in rows]
@@ -134,7 +134,7 @@ def _costs(
     by_model = {row.model: row.paths[0] for row in rows}
     repeats = plan.job.evaluate.latency_repeats
     costs = {
-        name: ray.get(task.remote(store.uri, path, repeats)) for name, path in by_model.items()
+        name: value_of(task.remote(store.uri, path, repeats)) for name, path in by_model.items()
     }
     return {row.label: costs[row.model] for row in rows}
 

@@ -20,7 +20,7 @@ from kdray.infer import Predictor
 from kdray.plan import Plan
 from kdray.report.figure import ExplainedImage, Prediction, explanation_figure
 from kdray.run.results import best_arm, best_run
-from kdray.run.session import Share
+from kdray.run.session import Share, value_of
 from kdray.spec.strict import Part
 from kdray.store import Store
 
@@ -55,7 +55,7 @@ def run_explain(plan: Plan, store: Store, share: Share) -> None:
     """
     subject = _subject(plan, store)
     task = ray.remote(num_cpus=share.cpus, max_retries=3)(_explain)
-    picture, facts = ray.get(task.remote(store.uri, subject))
+    picture, facts = value_of(task.remote(store.uri, subject))
     result = {
         **facts,
         "figure": f"{plan.explain.path}/{FIGURE}",
@@ -132,7 +132,7 @@ def _map(
         maps = predictor.explain(image[None], part.name, part.params, target)
         return np.asarray(maps[0], dtype=np.float32)
     except ExplainError as error:
-        return error.sentence()
+        return error.problem
 
 
 def _rows(

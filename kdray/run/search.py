@@ -113,6 +113,10 @@ class _Board:
         self._tell = tell
         self._running: dict[str, tuple[ArmSearch, int]] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave nothing to pickle: Tune keeps copies for its own resuming, which is not used."""
+        return {}
+
     def restore(self) -> int:
         """Read the finished trials, and return how many are missing."""
         for arm in self.arms:

@@ -6,10 +6,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import ray
 
-from kdray.errors import RunError
+from kdray.errors import KdrayError, RunError
 from kdray.spec.experiment import Resources
 
 #: Settings that Ray and the C library read when a process starts; the user's own win.
@@ -77,22 +78,57 @@ def session() -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    address = os.environ.get("RAY_ADDRESS") or "local"
-    try:
-        ray.init(
-            address=address,
-            include_dashboard=False if address == "local" else None,
-            log_to_driver=False,
-            logging_level="ERROR",
-        )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise RunError(
-            f"Ray at {address}", f"cannot be reached: {error}.", "See `kdray doctor --ray`."
-        ) from error
+    start(os.environ.get("RAY_ADDRESS") or "local")
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def start(address: str, num_cpus: int | None = None, tries: int = 3) -> None:
+    """Join Ray at an address, or start it on this machine for ``local``.
+
+    A small busy machine can miss Ray's fixed start-up limit of 30 s: it gets further tries.
+
+    Raises:
+        RunError: Ray does not start or answer.
+    """
+    local = address == "local"
+    for left in reversed(range(tries if local else 1)):
+        try:
+            ray.init(
+                address=address,
+                num_cpus=num_cpus,
+                include_dashboard=False if local else None,
+                log_to_driver=False,
+                logging_level="ERROR",
+            )
+            return
+        except Exception as error:  # Ray raises bare ones here
+            ray.shutdown()
+            if not left:
+                raise RunError(
+                    f"Ray ({address})",
+                    f"does not start or answer: {error}",
+                    "See `kdray doctor --ray`.",
+                ) from error
+
+
+def value_of(reference: Any) -> Any:
+    """Return what a task returned, or raise its error as the task raised it.
+
+    Raises:
+        KdrayError: The task's own error.
+        RunError: The task failed in another way, or its process died too often.
+    """
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, KdrayError):
+            raise error.cause from None
+        raise RunError("", f"a task failed: {error}") from error
+    except ray.exceptions.RayError as error:
+        raise RunError("", f"a task was lost: {error}.", "Run the same command again.") from error
 
 
 def share_of(resources: Resources, at_once: int) -> Share:

@@ -13,7 +13,7 @@ from kdray.run.prepare import prepare_into
 from kdray.run.promote import run_promote
 from kdray.run.relay import Relay, relay
 from kdray.run.search import run_searches
-from kdray.run.session import Share, session, share_of
+from kdray.run.session import Share, session, share_of, value_of
 from kdray.run.tell import Teller
 from kdray.run.training import Assignment
 from kdray.store import Store
@@ -27,6 +27,7 @@ def perform(plan: Plan, store: Store, tell: Teller) -> None:
         store: The storage.
         tell: Takes events.
     """
+    tell({"kind": "note", "text": "starting Ray, about ten seconds"})
     with session(), relay(tell) as post:
         one = share_of(plan.job.resources, 1)
         if store.result(plan.prepare.path) is None:
@@ -44,7 +45,7 @@ def perform(plan: Plan, store: Store, tell: Teller) -> None:
 
 def _prepare(plan: Plan, store: Store, post: Relay) -> None:
     task = ray.remote(num_cpus=1, max_retries=3)(prepare_into)
-    ray.get(task.remote(plan.job.data, store.uri, plan.prepare.path, plan.prepare.id, post))
+    value_of(task.remote(plan.job.data, store.uri, plan.prepare.path, plan.prepare.id, post))
 
 
 def _train(work: list[Assignment], plan: Plan, store: Store, post: Relay) -> None:

@@ -1,0 +1,121 @@
+"""Drives the ``kdray`` command in a process of its own, as a user would."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+#: No wait in these tests is longer, seconds.
+PATIENCE_S = 300.0
+
+JOB = """\
+apiVersion: kdray/v1
+kind: Experiment
+name: tiny
+data:
+  source: {name: phantom, params: {num_images: 120}}
+  image_size: 24
+  channels: 1
+teachers:
+  - {id: big, model: {name: cnn5, params: {widths: [8, 8, 16, 16, 16]}}}
+students:
+  - {id: small, model: {name: cnn5, params: {widths: [4, 4, 4, 4, 4]}}}
+methods: [none, {name: kd, search: {alpha: {min: 0.2, max: 0.8}}}]
+train:
+  teacher: {epochs: 12}
+  student: {epochs: 12}
+search: {trials: 3, epochs: 4}
+evaluate: {seeds: 2, latency_repeats: 2}
+explain: {methods: [gradcam, featuremaps], images: 2}
+resources: {cpus_per_worker: 1}
+"""
+
+
+class Kdray:
+    """The command in a folder of its own, on the suite's Ray cluster.
+
+    Args:
+        folder: Where it runs; gets the job file, `runs` and `registry`.
+        address: Address of the cluster.
+    """
+
+    def __init__(self, folder: Path, address: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.storage = folder / "runs"
+        (folder / "job.yaml").write_text(JOB)
+        self._env = {**os.environ, "RAY_ADDRESS": address, "COLUMNS": "140"}
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start the command and return its process."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "kdray.cli.main", *arguments],
+            cwd=self.folder,
+            env=self._env,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def run(self, *arguments: str) -> tuple[int, str]:
+        """Run the command to its end, and return exit code and output."""
+        process = self.start(*arguments)
+        try:
+            output, _ = process.communicate(timeout=PATIENCE_S)
+        finally:
+            process.kill()
+        return process.returncode, output
+
+    def run_until(self, wanted: Callable[[Mapping[str, Any]], bool], ending: signal.Signals) -> int:
+        """Run the job until an event, then send a signal, and return the exit code.
+
+        Raises:
+            AssertionError: The job ended, or time ran out, before the event.
+        """
+        seen = len(self.events())
+        process = self.start("run", "job.yaml", "--plain")
+        try:
+            deadline = time.monotonic() + PATIENCE_S
+            while not any(wanted(event) for event in self.events()[seen:]):
+                assert process.poll() is None, process.communicate()[0]
+                assert time.monotonic() < deadline
+                time.sleep(0.02)  # between two looks at a file
+            process.send_signal(ending)
+            process.communicate(timeout=PATIENCE_S)
+        finally:
+            process.kill()
+        return process.returncode
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return the job's events so far."""
+        path = self.storage / "jobs" / "tiny" / "events.jsonl"
+        lines = path.read_text().split("\n")[:-1] if path.exists() else []
+        return [json.loads(line) for line in lines]
+
+    def results(self) -> dict[str, Any]:
+        """Return the job's results without what depends on the clock."""
+        found = json.loads((self.storage / "jobs" / "tiny" / "results.json").read_text())
+        return dict(_timeless(found))
+
+    def finished(self) -> dict[str, int]:
+        """Return the finished steps with the time at which each was written, nanoseconds."""
+        return {
+            str(path.parent.relative_to(self.storage)): path.stat().st_mtime_ns
+            for path in self.storage.glob("steps/*/*/result.json")
+        }
+
+
+_CLOCK = {"seconds", "images_per_s", "latency_ms", "registry"}
+
+
+def _timeless(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _timeless(item) for key, item in value.items() if key not in _CLOCK}
+    return [_timeless(item) for item in value] if isinstance(value, list) else value

@@ -14,6 +14,7 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainin
 
 from kdray import parts
 from kdray.cli._output import Json, Sets, SpecFile, console, err, print_json, print_table
+from kdray.cli._parts import facts, print_part, print_parts
 from kdray.errors import JobError
 from kdray.plan import read_experiment
 from kdray.spec.experiment import BadImages, Data, Experiment
@@ -21,6 +22,7 @@ from kdray.spec.experiment import BadImages, Data, Experiment
 if TYPE_CHECKING:
     from kdray.data import Dataset
 
+Source = Annotated[str | None, typer.Argument(help="Show all about this source.")]
 Shown = Annotated[int, typer.Option("--images", min=1, help="Images in each row.")]
 Split = Annotated[str, typer.Option("--split", help="Show images of this split.")]
 Augmented = Annotated[
@@ -41,19 +43,15 @@ def register(app: typer.Typer) -> None:
     )
 
 
-def list_sources(as_json: Json = False) -> None:
-    """Show the data sources and their settings."""
-    sources = [_source(name) for name in parts.names("data")]
+def list_sources(name: Source = None, as_json: Json = False) -> None:
+    """List the data sources with their settings."""
+    found = [facts("data", one) for one in ([name] if name else parts.names("data"))]
     if as_json:
-        print_json(sources)
-        return
-    for source in sources:
-        rows = [
-            (key, item["default"], item["description"]) for key, item in source["params"].items()
-        ]
-        print_table(
-            f"{source['name']}: {source['title']}", ("setting", "default", "meaning"), rows
-        )
+        print_json(found)
+    elif name:
+        print_part(found[0])
+    else:
+        print_parts("Data sources (`data.source` of a job)", found)
 
 
 def prepare(spec: SpecFile, sets: Sets = None, as_json: Json = False) -> None:
@@ -119,18 +117,6 @@ def show(
                 rows.append((f"{name} ({len(places)} in {split})", images))
         contact_sheet(rows).save(out, format="PNG")
     console.print(f"Wrote {out}", highlight=False)
-
-
-def _source(name: str) -> dict[str, Any]:
-    header = parts.header("data", name)
-    params = {
-        key: {
-            "default": "(required)" if field.is_required() else field.get_default(),
-            "description": " ".join((field.description or "").split()),
-        }
-        for key, field in header.Params.model_fields.items()
-    }
-    return {"name": name, "title": header.title, "params": params}
 
 
 def _lenient(data: Data) -> Data:

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+Kdray = Callable[..., Any]
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> str:
+    """Return a job file on a folder of 12 images, one of the test images being one of train."""
+    for label in range(2):
+        for number in range(6):
+            split = "train" if number < 4 else "test"
+            seed = 10 * label + (0 if (label, number) == (1, 5) else number)
+            path = tmp_path / "raw" / split / f"class{label}" / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            noise = np.random.default_rng(seed).integers(0, 256, (16, 16), dtype=np.uint8)
+            Image.fromarray(noise).save(path)
+    (tmp_path / "job.yaml").write_text(
+        "apiVersion: kdray/v1\n"
+        "kind: Experiment\n"
+        "name: tiny\n"
+        "data:\n"
+        "  source: {name: folder, params: {path: raw}}\n"
+        "  image_size: 16\n"
+        "  channels: 1\n"
+        "  splits: {val: 0.25}\n"
+        "teachers: [timm/resnet18]\n"
+        "students: [timm/mobilenetv3_small_050]\n"
+        "storage: {uri: lab}\n"
+    )
+    return "job.yaml"
+
+
+def test_list_shows_each_source_with_its_settings(kdray: Kdray) -> None:
+    shown = kdray("data", "list").out
+    assert all(name in shown for name in ("folder", "phantom", "table", "num_images"))
+
+
+def test_list_shows_one_source_in_full(kdray: Kdray) -> None:
+    shown = kdray("data", "list", "folder").out
+    assert "Recognised as splits" in shown
+    assert "required" in shown
+
+
+def test_list_as_json_gives_titles_and_defaults(kdray: Kdray) -> None:
+    sources = {item["name"]: item for item in json.loads(kdray("data", "list", "--json").out)}
+    defaults = {item["name"]: item["default"] for item in sources["phantom"]["settings"]}
+    assert defaults["size"] == 64
+    assert sources["table"]["title"].startswith("CSV or Parquet table")
+
+
+def test_an_unknown_source_names_the_nearest(kdray: Kdray) -> None:
+    answer = kdray("data", "list", "foldr")
+    assert (answer.code, "Did you mean 'folder'?" in answer.err) == (2, True)
+
+
+def test_check_reports_counts_and_leaks(kdray: Kdray, job: str) -> None:
+    answer = kdray("data", "check", job, "--json")
+    found = json.loads(answer.out)
+    assert answer.code == 0
+    assert found["counts"]["train"] == {"class0": 3, "class1": 3}
+    assert found["duplicates"]["marked"] == {"test": 1}
+    assert found["problems"] == []
+
+
+def test_check_prints_tables(kdray: Kdray, job: str) -> None:
+    shown = kdray("data", "check", job).out
+    assert "class0" in shown
+    assert "Leaks between splits" in shown
+
+
+def test_check_fails_on_unreadable_images_and_names_them(
+    kdray: Kdray, job: str, tmp_path: Path
+) -> None:
+    (tmp_path / "raw/train/class0/0.png").write_bytes(b"broken")
+    answer = kdray("data", "check", job)
+    assert answer.code == 1
+    assert "train/class0/0.png" in answer.out
+    assert "1 images cannot be read, 0 may" in answer.err
+    assert kdray("data", "check", job, "--set", "data.bad_images.skip_up_to=1").code == 0
+
+
+def test_check_fails_where_leaks_would_fail_the_job(kdray: Kdray, job: str) -> None:
+    assert kdray("data", "check", job, "--set", "data.duplicates.on_leak=fail").code == 1
+
+
+def test_check_leaves_nothing_in_the_storage(kdray: Kdray, job: str, tmp_path: Path) -> None:
+    kdray("data", "check", job)
+    assert not (tmp_path / "lab").exists()
+
+
+def test_a_missing_folder_is_told(kdray: Kdray, job: str) -> None:
+    answer = kdray("data", "check", job, "--set", "data.source.params.path=nowhere")
+    assert answer.code == 1
+    assert "nowhere: there is no such folder" in answer.err
+
+
+@pytest.mark.parametrize("option", [(), ("--augmented",)])
+def test_show_writes_a_sheet_of_every_class(
+    kdray: Kdray, job: str, tmp_path: Path, option: tuple[str, ...]
+) -> None:
+    answer = kdray("data", "show", job, "--out", "sheet.png", "--images", "3", *option)
+    assert answer.code == 0
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == (3 * 100 + 4, 2 * 118 + 4)
+
+
+def test_show_needs_a_split_that_is_there(kdray: Kdray, job: str) -> None:
+    answer = kdray("data", "show", job, "--split", "shifted")
+    assert answer.code == 1
+    assert "no such split" in answer.err
+
+
+def test_prepare_fills_the_storage_once(kdray: Kdray, job: str, tmp_path: Path) -> None:
+    first = json.loads(kdray("data", "prepare", job, "--json").out)
+    assert (tmp_path / "lab" / first["path"] / "images.arrow").is_file()
+    before = (tmp_path / "lab" / first["path"] / "images.arrow").stat().st_mtime_ns
+    again = json.loads(kdray("data", "prepare", job, "--json").out)
+    assert again == first
+    assert (tmp_path / "lab" / first["path"] / "images.arrow").stat().st_mtime_ns == before

@@ -8,7 +8,6 @@ torch nor timm, and a new part is still one file.
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,10 +20,14 @@ from pydantic import BaseModel, ValidationError
 
 from kdray.errors import JobError
 from kdray.spec import Problem
-from kdray.spec.strict import Part, _named
+from kdray.spec.problem import Path as Place
+from kdray.spec.problem import nearest, wording
+from kdray.spec.strict import Part, named
 
 #: Folder of the parts -> what a user calls one of them.
 FOLDERS = {"data": "data source", "models": "model", "distill": "method", "explain": "explainer"}
+#: What a list of settings is called in remedies.
+SETTINGS = "Its settings"
 _LIGHT = ("__future__", "typing", "pydantic", "math", "kdray.spec", "collections.abc", "enum")
 
 
@@ -101,7 +104,7 @@ def settings(folder: str, part: Part) -> dict[str, Any]:
     return params.model_dump(mode="json")
 
 
-def check(path: tuple[str | int, ...], folder: str, value: Any) -> Iterator[Problem]:
+def check(path: Place, folder: str, value: Any) -> Iterator[Problem]:
     """Yield the problems of a part as it stands in a job file.
 
     Args:
@@ -109,7 +112,7 @@ def check(path: tuple[str | int, ...], folder: str, value: Any) -> Iterator[Prob
         folder: The folder its name is looked up in.
         value: The raw value: a name, or a mapping with ``name`` and ``params``.
     """
-    tree = _named(value)
+    tree = named(value)
     name = tree.get("name") if isinstance(tree, dict) else None
     if not isinstance(name, str):
         return  # the spec's own check says so
@@ -122,19 +125,19 @@ def check(path: tuple[str | int, ...], folder: str, value: Any) -> Iterator[Prob
     if isinstance(params, dict):
         yield from _param_problems(path, folder, name, params)
     spaces = tree.get("search") or {}
-    if isinstance(spaces, dict) and folder == "distill":
+    if isinstance(spaces, dict) and isinstance(params, dict) and folder == "distill":
         yield from _space_problems(path, name, spaces, params)
 
 
 def searchable(name: str) -> dict[str, dict[str, Any]]:
     """Return the method's own search spaces: setting -> fields of ``Space``."""
-    fields = header("distill", name).Params.model_fields
-    return {
-        key: dict(extra["search"])
-        for key, field in fields.items()
-        if isinstance(extra := field.json_schema_extra, dict)
-        and isinstance(extra.get("search"), dict)
-    }
+    spaces = {}
+    for key, field in header("distill", name).Params.model_fields.items():
+        extra = field.json_schema_extra
+        space = extra.get("search") if isinstance(extra, dict) else None
+        if isinstance(space, dict):
+            spaces[key] = dict(space)
+    return spaces
 
 
 def _is_light(node: ast.stmt) -> bool:
@@ -154,60 +157,61 @@ def _is_light(node: ast.stmt) -> bool:
 
 
 def _unknown(folder: str, name: str) -> tuple[str, str]:
-    known = names(folder)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    remedy = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(known)}."
-    return f"no {FOLDERS[folder]} is called {name!r}.", remedy
+    problem = f"no {FOLDERS[folder]} is called {name!r}."
+    return problem, nearest(name, names(folder), listed="There are")
 
 
 def _param_problems(
-    path: tuple[str | int, ...], folder: str, name: str, params: dict[str, Any]
+    path: Place, folder: str, name: str, params: dict[str, Any]
 ) -> Iterator[Problem]:
     model = header(folder, name).Params
     try:
         model.model_validate(params)
     except ValidationError as error:
         for item in error.errors():
-            loc = tuple(step for step in item["loc"])
-            shown = ".".join(str(step) for step in loc)
-            message = item["msg"].removeprefix("Value error, ")
-            remedy = ""
+            place = (*path, "params", *item["loc"])
+            shown = ".".join(str(step) for step in item["loc"]) or name
             if item["type"] == "extra_forbidden":
-                message = f"{name} has no such setting"
-                close = difflib.get_close_matches(str(loc[-1]), list(model.model_fields), n=1)
-                known = ", ".join(model.model_fields) or "none"
-                remedy = f"Did you mean {close[0]!r}?" if close else f"Its settings: {known}."
+                remedy = nearest(str(item["loc"][-1]), list(model.model_fields), listed=SETTINGS)
+                yield Problem(place, f"{shown}: {name} has no such setting.", remedy, at_key=True)
             elif item["type"] == "missing":
-                message = f"{name} needs this setting"
-            at_key = item["type"] == "extra_forbidden"
-            yield Problem((*path, "params", *loc), f"{shown or name}: {message}.", remedy, at_key)
+                yield Problem(place, f"{shown}: {name} needs this setting.")
+            else:
+                text, remedy = wording(item)
+                yield Problem(place, f"{shown}: {text}.", remedy)
 
 
 def _space_problems(
-    path: tuple[str | int, ...], name: str, spaces: dict[str, Any], params: dict[str, Any]
+    path: Place, name: str, spaces: dict[str, Any], params: dict[str, Any]
 ) -> Iterator[Problem]:
     model = header("distill", name).Params
     for key, space in spaces.items():
-        at = (*path, "search", key)
+        place = (*path, "search", key)
         if key not in model.model_fields:
-            close = difflib.get_close_matches(key, list(model.model_fields), n=1)
-            known = ", ".join(model.model_fields) or "none"
-            remedy = f"Did you mean {close[0]!r}?" if close else f"Its settings: {known}."
-            yield Problem(at, f"{key}: {name} has no such setting to search.", remedy, at_key=True)
+            remedy = nearest(str(key), list(model.model_fields), listed=SETTINGS)
+            problem = f"{key}: {name} has no such setting to search."
+            yield Problem(place, problem, remedy, at_key=True)
         elif key in params:
-            yield Problem(at, f"{key}: is both fixed in params and searched.", "Keep one.", True)
+            yield Problem(
+                place, f"{key}: is both fixed in params and searched.", "Keep one.", True
+            )
         elif isinstance(space, dict):
-            ends = [space.get("min"), space.get("max"), *(space.get("choices") or [])]
-            for end in (end for end in ends if end is not None):
-                yield from _end_problems(at, model, name, {**params, key: end}, key)
+            for end in _ends(space):
+                yield from _end_problems(place, name, {**params, key: end}, key)
 
 
-def _end_problems(
-    at: tuple[str | int, ...], model: type[BaseModel], name: str, params: dict[str, Any], key: str
-) -> Iterator[Problem]:
+def _ends(space: dict[str, Any]) -> list[Any]:
+    """Return the outermost values of a space; what is no space is left to the spec's check."""
+    choices = space.get("choices")
+    ends = [space.get("min"), space.get("max"), *(choices if isinstance(choices, list) else ())]
+    return [end for end in ends if end is not None]
+
+
+def _end_problems(place: Place, name: str, params: dict[str, Any], key: str) -> Iterator[Problem]:
     try:
-        model.model_validate(params)
+        header("distill", name).Params.model_validate(params)
     except ValidationError as error:
         for item in error.errors():
             if item["loc"][:1] == (key,):
-                yield Problem(at, f"{key}: {name} cannot take {params[key]!r}: {item['msg']}.", "")
+                text, remedy = wording(item)
+                yield Problem(place, f"{key}: the search reaches outside: {text}.", remedy)

@@ -4,84 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
+from kdray.spec.data import Augment, BadImages, Data, Duplicates, Splits
 from kdray.spec.space import Space
-from kdray.spec.strict import Many, Part, PartRef, Strict, _named
+from kdray.spec.strict import Many, Part, PartRef, Strict, named
+
+__all__ = ["Augment", "BadImages", "Data", "Duplicates", "Splits"]  # read from here as well
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
 Score = Literal["macro_f1", "accuracy", "auc", "loss"]
-
-
-class Splits(Strict):
-    """How images without a given split are divided; whole groups stay together."""
-
-    val: float = Field(0.15, gt=0, lt=1)
-    """Share for validation: choosing epochs and settings."""
-    test: float = Field(0.15, ge=0, lt=1)
-    """Share for the test, used once at the end; ignored where the source gives a test split."""
-    seed: int = Field(0, ge=0)
-    """Seed of the division."""
-
-    @model_validator(mode="after")
-    def _leave_some(self) -> Splits:
-        if self.val + self.test >= 1:
-            raise ValueError(
-                f"val + test is {self.val + self.test:g}: nothing is left to train on"
-            )
-        return self
-
-
-class Augment(Strict):
-    """Random changes of a training image; each view is named by (seed, epoch, index)."""
-
-    hflip: bool = True
-    """Mirror left and right, half of the time."""
-    vflip: bool = False
-    """Mirror top and bottom, half of the time."""
-    rotate: float = Field(10.0, ge=0, le=180)
-    """Largest rotation, degrees, either way."""
-    shift: float = Field(0.05, ge=0, le=0.5)
-    """Largest shift, as a share of the image's side."""
-    zoom: float = Field(0.1, ge=0, le=0.9)
-    """Largest change of scale, as a share."""
-    brightness: float = Field(0.1, ge=0, le=1)
-    """Largest change of brightness, as a share."""
-    contrast: float = Field(0.1, ge=0, le=1)
-    """Largest change of contrast, as a share."""
-
-
-class Duplicates(Strict):
-    """Search for equal and nearly equal images on both sides of a split."""
-
-    check: Literal["near", "exact", "none"] = "near"
-    """`exact`: equal pixels; `near`: also a correlation above `threshold`; `none`: no search."""
-    threshold: float = Field(0.98, gt=0, le=1)
-    """Correlation of two 64x64 grey images from which they count as near duplicates."""
-    on_leak: Literal["mark", "fail"] = "mark"
-    """`mark`: report test images with a copy in train and also score the rest; `fail`: stop."""
-
-
-class BadImages(Strict):
-    """What to do with images that cannot be read."""
-
-    skip_up_to: int = Field(0, ge=0)
-    """So many unreadable images are left out and listed; one more fails the step."""
-
-
-class Data(Strict):
-    """Which images, at which size, in which splits."""
-
-    source: PartRef
-    """Where the images come from: see `kdray data list`."""
-    image_size: int = Field(224, ge=8, le=4096)
-    """Height and width in pixels that every image is resized to."""
-    channels: Literal[1, 3] = 3
-    """1 for grey images, 3 for colour."""
-    splits: Splits = Splits()
-    duplicates: Duplicates = Duplicates()
-    bad_images: BadImages = BadImages()
-    augment: Augment = Augment()
 
 
 class Model(Strict):
@@ -95,20 +34,23 @@ class Model(Strict):
     """`none` (random, from the seed), `imagenet`, or a path or URI of a safetensors file."""
 
 
-def _model(value: Any) -> Any:
+def model_in_full(value: Any) -> Any:
+    """Return a model in full: ``timm/resnet18`` is called ``resnet18``."""
     if not isinstance(value, str):
         return value
-    return {"id": value.rpartition("/")[2].replace("_", "-").lower(), "model": _named(value)}
+    return {"id": value.rpartition("/")[2].replace("_", "-").lower(), "model": named(value)}
 
 
-ModelRef = Annotated[Model, BeforeValidator(_model)]
+ModelRef = Annotated[Model, BeforeValidator(model_in_full)]
 
 
 class Pair(Strict):
     """One teacher with one student, by their ids."""
 
     teacher: Name
+    """`id` of one of the teachers."""
     student: Name
+    """`id` of one of the students."""
 
 
 class Method(Part):
@@ -119,7 +61,7 @@ class Method(Part):
     the method's own range."""
 
 
-MethodRef = Annotated[Method, BeforeValidator(_named)]
+MethodRef = Annotated[Method, BeforeValidator(named)]
 
 
 class Train(Strict):
@@ -130,9 +72,11 @@ class Train(Strict):
     batch_size: int = Field(32, ge=1)
     """Images in one step, over all workers together."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
+    """`sgd` has Nesterov momentum 0.9; `adamw` decouples the weight decay."""
     learning_rate: float = Field(1e-3, gt=0)
     """Peak learning rate; where the search names a space for it, that space is used instead."""
     weight_decay: float = Field(1e-4, ge=0)
+    """Pull of the weights towards 0."""
     schedule: Literal["cosine", "constant"] = "cosine"
     """How the rate falls after the warm-up."""
     warmup_epochs: float = Field(0.0, ge=0)
@@ -149,7 +93,9 @@ class Training(Strict):
     """Training settings of teachers and of students."""
 
     teacher: Train = Train()
+    """How teachers are pretrained."""
     student: Train = Train()
+    """How students are distilled."""
     select: Score = "macro_f1"
     """The validation score that chooses epochs, settings and the student to promote."""
     seed: int = Field(0, ge=0)
@@ -162,6 +108,7 @@ class Search(Strict):
     trials: int = Field(8, ge=0)
     """Trials of each pair and method; 0: no search, the methods' defaults are used."""
     sampler: Literal["tpe", "random"] = "tpe"
+    """`tpe` (tree-structured Parzen estimator) learns from earlier trials; `random` does not."""
     scheduler: Literal["asha", "none"] = "asha"
     """`asha` stops weak trials early (asynchronous successive halving)."""
     grace_epochs: int = Field(1, ge=1)
@@ -173,8 +120,17 @@ class Search(Strict):
     learning_rate: Space | None = None
     """Space of the learning rate; null: fixed at `train.student.learning_rate`."""
     seed: int = Field(0, ge=0)
+    """Seed of the sampler."""
     concurrent: int = Field(1, ge=1)
     """Trials at once. With 1, an interrupted search ends exactly as an undisturbed one."""
+
+    @field_validator("learning_rate")
+    @classmethod
+    def _above_zero(cls, space: Space | None) -> Space | None:
+        ends = (space.choices or (space.min, space.max)) if space else ()
+        if any(isinstance(end, bool | str) or end is None or end <= 0 for end in ends):
+            raise ValueError("a learning rate must be a number above 0")
+        return space
 
 
 class Evaluate(Strict):
@@ -236,13 +192,19 @@ class Experiment(Strict):
     model_config = ConfigDict(title="kdray Experiment")
 
     apiVersion: Literal["kdray/v1"]
+    """Version of the job format."""
     kind: Literal["Experiment"]
+    """What the job is."""
     name: Name
     """Name of the job: lower-case letters, digits, `-` and `.`."""
     description: str = ""
+    """What the job is for, in your words."""
     data: Data
+    """The images."""
     teachers: Many[ModelRef] = Field(min_length=1)
+    """Models that are pretrained and then taught from: `timm/resnet18`, or `{id, model}`."""
     students: Many[ModelRef] = Field(min_length=1)
+    """Models that learn from the teachers."""
     pairs: Annotated[
         Many[Pair],
         BeforeValidator(lambda value: () if value == "all" else value),
@@ -260,12 +222,19 @@ class Experiment(Strict):
     methods: Many[MethodRef] = (Method(name="none"), Method(name="kd"))
     """How students learn; `none` (no teacher) is the baseline of the comparisons."""
     train: Training = Training()
+    """How teachers and students are trained."""
     search: Search = Search()
+    """The search for the best settings of each pair and method."""
     evaluate: Evaluate = Evaluate()
+    """How the best settings are measured."""
     explain: Explain = Explain()
+    """The explanations in the figure."""
     promote: Promote = Promote()
+    """Where the best student is kept."""
     resources: Resources = Resources()
+    """What a run may use."""
     storage: Storage = Storage()
+    """Where results lie."""
 
     @model_validator(mode="after")
     def _names_fit(self) -> Experiment:
@@ -287,13 +256,3 @@ class Experiment(Strict):
             for student in self.students
             for teacher in self.teachers
         )
-
-
-#: Where a job names parts: path in the file -> folder of the part ("*": every item).
-PART_PLACES: dict[tuple[str, ...], str] = {
-    ("data", "source"): "data",
-    ("teachers", "*", "model"): "models",
-    ("students", "*", "model"): "models",
-    ("methods", "*"): "distill",
-    ("explain", "methods", "*"): "explain",
-}

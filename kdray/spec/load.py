@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path as FilePath
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -14,26 +12,18 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from kdray.errors import JobError, JobErrors
-from kdray.spec import experiment, service
-from kdray.spec.yaml import Document, Path, scalar
+from kdray.spec.experiment import Experiment
+from kdray.spec.override import override
+from kdray.spec.places import PARTS, SHORTHANDS, unknown_ids
+from kdray.spec.problem import Path, Problem, nearest, wording
+from kdray.spec.service import Service
+from kdray.spec.yaml import Document
 
-Job = experiment.Experiment | service.Service
-KINDS: dict[str, type[experiment.Experiment] | type[service.Service]] = {
-    "Experiment": experiment.Experiment,
-    "Service": service.Service,
+Job = Experiment | Service
+KINDS: dict[str, type[Experiment] | type[Service]] = {
+    "Experiment": Experiment,
+    "Service": Service,
 }
-PLACES = {"Experiment": experiment.PART_PLACES, "Service": service.PART_PLACES}
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One finding of a checker about the value at ``path``."""
-
-    path: Path
-    problem: str
-    remedy: str = ""
-    at_key: bool = False
-
 
 #: Checks one part as it stands in the file: (path, folder of the part, raw value).
 PartCheck = Callable[[Path, str, Any], Iterable[Problem]]
@@ -79,18 +69,24 @@ def parse_job(
     document = Document(text, name, os.environ if env is None else env)
     if not isinstance(document.tree, dict):
         raise JobError(name, "holds no job.", "A job starts with apiVersion: kdray/v1.")
-    overrides = [_override(document.tree, item) for item in sets]
-    model = _model(document)
-    problems: list[JobError] = list(document.problems)
+    written_short = SHORTHANDS.get(str(document.tree.get("kind")), {})
+    overrides = [override(document.tree, item, written_short) for item in sets]
+    model = _model(document, overrides)
+    problems = [*document.problems, *_missing(document, overrides)]
     job: Job | None = None
     try:
         job = model.model_validate(document.tree)
     except ValidationError as error:
-        problems += [_explained(document, model, item, overrides) for item in error.errors()]
+        problems += [
+            _found(document, _explained(document.tree, model, item), overrides)
+            for item in error.errors()
+        ]
+    if isinstance(job, Experiment):
+        problems += [_found(document, item, overrides) for item in unknown_ids(job)]
     if check_part is not None:
         problems += [
             _found(document, item, overrides)
-            for path, folder, value in _parts(document.tree, PLACES[model.__name__])
+            for path, folder, value in _parts(document.tree, PARTS[model.__name__])
             for item in check_part(path, folder, value)
         ]
     if problems or job is None:
@@ -98,78 +94,42 @@ def parse_job(
     return job
 
 
-def _model(document: Document) -> type[Job]:
+def _model(document: Document, overrides: Sequence[Path]) -> type[Job]:
     kind = document.tree.get("kind")
     if isinstance(kind, str) and kind in KINDS:
         return KINDS[kind]
     if kind is None:
-        raise JobError(
-            document.name,
-            "the field 'kind' is missing.",
-            "Write kind: Experiment or kind: Service.",
-        )
-    where = document.place(("kind",))
-    raise JobError(where, f"no job is of kind {kind!r}.", _nearest(str(kind), list(KINDS)))
+        remedy = "Write kind: Experiment or kind: Service."
+        raise JobError(document.name, "the field 'kind' is missing.", remedy)
+    problem = Problem(("kind",), f"no job is of kind {kind!r}.", nearest(str(kind), list(KINDS)))
+    raise _found(document, problem, overrides)
 
 
-def _override(tree: Any, item: str) -> Path:
-    dotted, equals, text = item.partition("=")
-    where = f"--set {item}"
-    if not equals or not dotted:
-        raise JobError(where, "is no override.", "Write --set path.to.field=value.")
-    path: Path = tuple(int(step) if step.isdigit() else step for step in dotted.split("."))
-    node = tree
-    for step in path[:-1]:
-        node = _child(node, step, where)
-    last = path[-1]
-    if isinstance(node, list) and isinstance(last, int) and last < len(node):
-        node[last] = scalar(text)
-    elif isinstance(node, dict):
-        node[str(last)] = scalar(text)
-    else:
-        raise JobError(where, f"there is no place {dotted!r} in the file.", "")
-    return path
+def _missing(document: Document, overrides: Sequence[Path]) -> Iterable[JobError]:
+    for item in document.missing:
+        if not any(item.path[: len(path)] == path for path in overrides):
+            yield _found(document, item, ())
 
 
-def _child(node: Any, step: str | int, where: str) -> Any:
-    if isinstance(node, list) and isinstance(step, int) and step < len(node):
-        return node[step]
-    if isinstance(node, dict):
-        return node.setdefault(str(step), {})
-    raise JobError(where, f"there is no item {step!r} here.", "Lists count from 0.")
-
-
-def _explained(
-    document: Document, model: type[BaseModel], error: ErrorDetails, overrides: Sequence[Path]
-) -> JobError:
-    path = _real(document.tree, error["loc"])
+def _explained(tree: Any, model: type[BaseModel], error: ErrorDetails) -> Problem:
+    path = _real(tree, error["loc"])
     last = str(error["loc"][-1]) if error["loc"] else ""
-    fields = _fields_at(model, path[:-1] if error["type"] == "extra_forbidden" else path)
     if error["type"] == "extra_forbidden":
-        problem = Problem(
-            path, f"{_dotted(path)}: no such field.", _nearest(last, fields), at_key=True
-        )
-    elif error["type"] == "missing":
-        problem = Problem(
-            path, f"{_dotted((*path, last))}: this field is missing.", "", at_key=True
-        )
-    else:
-        given = error["input"]
-        message = error["msg"].removeprefix("Value error, ")
-        shown = "" if isinstance(given, dict | list | BaseModel) else f", not {given!r}"
-        expected = message if error["type"] == "value_error" else f"{_lower(message)}{shown}"
-        choices = [choice.strip("'") for choice in _choices(error)]
-        remedy = _nearest(str(given), choices, listed=False) if choices else ""
-        problem = Problem(path, f"{_dotted(path)}: {expected}.", remedy)
-    return _found(document, problem, overrides)
+        remedy = nearest(last, _fields_at(model, path[:-1]))
+        return Problem(path, f"{_dotted(path)}: no such field.", remedy, at_key=True)
+    if error["type"] == "missing":
+        problem = f"{_dotted((*path, last))}: this field is missing."
+        return Problem(path, problem, "", at_key=True)
+    text, remedy = wording(error)
+    return Problem(path, f"{_dotted(path)}: {text}.", remedy)
 
 
 def _found(document: Document, item: Problem, overrides: Sequence[Path]) -> JobError:
-    set_here = next((path for path in overrides if item.path[: len(path)] == path), None)
-    if set_here is not None:
-        where = f"--set {_dotted(set_here)}"
-    else:
-        where = document.key_place(item.path) if item.at_key else document.place(item.path)
+    for path in overrides:
+        is_new = item.path not in document and path[: len(item.path)] == item.path
+        if item.path[: len(path)] == path or is_new:
+            return JobError(f"--set {_dotted(path)}", item.problem, item.remedy)
+    where = document.key_place(item.path) if item.at_key else document.place(item.path)
     return JobError(where, item.problem, item.remedy)
 
 
@@ -209,24 +169,6 @@ def _inner(annotation: Any) -> Any:
         found = [_inner(item) for item in get_args(annotation) if item is not Ellipsis]
         return next((item for item in found if _is_model(item)), annotation)
     return annotation
-
-
-def _choices(error: ErrorDetails) -> list[str]:
-    if error["type"] != "literal_error":
-        return []
-    expected = str(error.get("ctx", {}).get("expected", ""))
-    return [item for item in expected.replace(" or ", ", ").split(", ") if item]
-
-
-def _nearest(name: str, names: Sequence[str], *, listed: bool = True) -> str:
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    if close:
-        return f"Did you mean {close[0]!r}?"
-    return f"Valid here: {', '.join(names)}." if names and listed else ""
-
-
-def _lower(message: str) -> str:
-    return message[:1].lower() + message[1:]
 
 
 def _dotted(path: Iterable[str | int]) -> str:

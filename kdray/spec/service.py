@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from kdray.spec.experiment import Name
 from kdray.spec.strict import Many, Part, PartRef, Strict
@@ -15,11 +15,16 @@ class ServedModel(Strict):
 
     name: Name
     """Name in the registry."""
-    version: str = "champion"
+    version: Annotated[
+        str,
+        BeforeValidator(lambda value: str(value) if type(value) is int else value),
+        WithJsonSchema({"type": ["string", "integer"]}),
+    ] = "champion"
     """Version number or alias."""
 
 
-def _served(value: Any) -> Any:
+def served_in_full(value: Any) -> Any:
+    """Return a served model in full: ``name`` or ``name@version``."""
     if not isinstance(value, str):
         return value
     name, at, version = value.partition("@")
@@ -30,7 +35,9 @@ class Autoscaling(Strict):
     """How many replicas of each deployment run."""
 
     min_replicas: int = Field(1, ge=1)
+    """Replicas that run even when nobody asks."""
     max_replicas: int = Field(1, ge=1)
+    """Most replicas under load."""
     target_ongoing_requests: int = Field(4, ge=1)
     """Requests at once in one replica from which another is started."""
 
@@ -60,24 +67,27 @@ class Service(Strict):
     model_config = ConfigDict(title="kdray Service")
 
     apiVersion: Literal["kdray/v1"]
+    """Version of the job format."""
     kind: Literal["Service"]
+    """What the job is."""
     name: Name
+    """Name of the service: lower-case letters, digits, `-` and `.`."""
     description: str = ""
+    """What the service is for, in your words."""
     registry: str = "registry"
     """URI of the registry: a folder or s3://bucket/prefix."""
-    models: Many[Annotated[ServedModel, BeforeValidator(_served)]] = Field(min_length=1)
+    models: Many[Annotated[ServedModel, BeforeValidator(served_in_full)]] = Field(min_length=1)
     """What to serve: `name`, `name@version` or `{name, version}`."""
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 opens the service to the network."""
     port: int = Field(8000, ge=1, le=65535)
     autoscaling: Autoscaling = Autoscaling()
+    """How many replicas of each deployment run."""
     cpus_per_replica: float = Field(1.0, gt=0)
+    """CPUs that each replica takes."""
     explain: Many[PartRef] = tuple(
         Part(name=name) for name in ("gradcam", "scorecam", "featuremaps")
     )
     """Explanations on offer; the first is the default."""
     limits: Limits = Limits()
-
-
-#: Where a service names parts; see ``kdray.spec.experiment.PART_PLACES``.
-PART_PLACES: dict[tuple[str, ...], str] = {("explain", "*"): "explain"}
+    """What one request may ask for."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from kdray.spec.strict import Many, Strict
 
@@ -16,7 +16,7 @@ class Space(Strict):
     """Largest value (inclusive)."""
     log: bool = False
     """Search the logarithm evenly; needs min > 0."""
-    step: float | None = None
+    step: float | None = Field(None, gt=0)
     """Distance between neighbouring values; excludes log."""
     choices: Many[float | int | bool | str] = ()
     """The allowed values, instead of a range."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Item = TypeVar("Item")
 
@@ -16,11 +16,16 @@ class Strict(BaseModel):
     """Settings from a user: a typo in the file must be reported, never ignored."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
     )
 
 
-def _named(value: Any) -> Any:
+def named(value: Any) -> Any:
+    """Return a part in full: a name becomes a mapping; ``timm/resnet18`` gives its ``arch``."""
     if not isinstance(value, str):
         return value
     name, slash, arch = value.partition("/")
@@ -37,6 +42,4 @@ class Part(Strict):
 
 
 #: A part in full, or shortened to its name (``kd``, or ``timm/resnet18`` for an architecture).
-PartRef = Annotated[Part, BeforeValidator(_named)]
-
-__all__ = ["Field", "Many", "Part", "PartRef", "Strict", "WithJsonSchema"]
+PartRef = Annotated[Part, BeforeValidator(named)]

@@ -9,34 +9,36 @@ from typing import Any
 import yaml
 
 from kdray.errors import JobError
-
-Path = tuple[str | int, ...]
+from kdray.spec.problem import Path, Problem
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2 scalars: ``1e-3`` is a number; ``yes``, ``no``, ``on``, ``off`` are words."""
+    """YAML 1.2 scalars: ``1e-3`` is a number; ``yes``, ``010`` and ``2026-01-01`` are words."""
 
 
+_PLAIN = {
+    "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    "int": (r"[-+]?(?:0|[1-9]\d*)|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    "float": (
+        r"[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?|[-+]?\.(?:inf|Inf|INF)",
+        "-+0123456789.",
+    ),
+}
+_KEPT = ("tag:yaml.org,2002:null", "tag:yaml.org,2002:merge")
 _Loader.yaml_implicit_resolvers = {
-    first: [
-        (tag, pattern)
-        for tag, pattern in resolvers
-        if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float")
-    ]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag in _KEPT]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?$|^[-+]?\.(?:inf|Inf|INF)$"),
-    list("-+0123456789."),
-)
+for _kind, (_pattern, _first) in _PLAIN.items():
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_kind}", re.compile(f"^(?:{_pattern})$"), list(_first)
+    )
 
 
 class Document:
     """One YAML document: its tree and the places of its values.
+
+    ``problems`` are keys that stand twice; ``missing`` are variables that are not set.
 
     Args:
         text: The YAML text.
@@ -44,21 +46,28 @@ class Document:
         env: Values for ``${NAME}`` in strings.
 
     Raises:
-        JobError: The text is no YAML, has a key twice or names a missing variable.
+        JobError: The text is no YAML.
     """
 
     def __init__(self, text: str, name: str, env: Mapping[str, str]) -> None:
         self.name = name
         self.problems: list[JobError] = []
+        self.missing: list[Problem] = []
         self._places: dict[Path, tuple[int, int]] = {}
         self._keys: dict[Path, tuple[int, int]] = {}
         self._env = env
+        self._open: list[yaml.Node] = []
+        self._flat: list[yaml.Node] = []
+        self._loader = _Loader("")
         try:
             node = yaml.compose(text, Loader=_Loader)
-        except yaml.MarkedYAMLError as error:
-            raise self._syntax(error) from None
-        self._loader = _Loader("")
-        self.tree: Any = None if node is None else self._build(node, ())
+            self.tree: Any = None if node is None else self._build(node, ())
+        except yaml.YAMLError as error:
+            raise _no_yaml(error, name) from None
+
+    def __contains__(self, path: Path) -> bool:
+        """Return whether the text has a value at ``path``."""
+        return path in self._places
 
     def place(self, path: Path) -> str:
         """Return ``file:line:column`` of the value at ``path``, or of its nearest parent."""
@@ -75,14 +84,19 @@ class Document:
             return f"{self.name}:{line}:{column}"
         return self.place(path)
 
-    def _syntax(self, error: yaml.MarkedYAMLError) -> JobError:
-        mark = error.problem_mark or error.context_mark
-        where = f"{self.name}:{mark.line + 1}:{mark.column + 1}" if mark else self.name
-        problem = error.problem or "cannot be parsed"
-        return JobError(where, f"not valid YAML: {problem}.", "Check indentation and quotes.")
-
     def _build(self, node: yaml.Node, path: Path) -> Any:
+        if any(node is above for above in self._open):
+            raise yaml.MarkedYAMLError(
+                problem="an alias stands inside its own anchor", problem_mark=node.start_mark
+            )
         self._places[path] = (node.start_mark.line + 1, node.start_mark.column + 1)
+        self._open.append(node)
+        try:
+            return self._value(node, path)
+        finally:
+            self._open.pop()
+
+    def _value(self, node: yaml.Node, path: Path) -> Any:
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -91,34 +105,71 @@ class Document:
         return self._filled(value, path) if isinstance(value, str) else value
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
-        self._loader.flatten_mapping(node)
+        if not any(node is flat for flat in self._flat):
+            self._find_twice(node)
+            self._loader.flatten_mapping(node)  # merge keys (<<) come first, own keys win
+            self._flat.append(node)
         built: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = str(key_node.value)
-            mark = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
-            if key in built:
-                where = f"{self.name}:{mark[0]}:{mark[1]}"
-                self.problems.append(JobError(where, f"the field {key!r} stands here twice.", ""))
-            self._keys[(*path, key)] = mark
+            self._keys[(*path, key)] = _mark(key_node)
             built[key] = self._build(value_node, (*path, key))
         return built
+
+    def _find_twice(self, node: yaml.MappingNode) -> None:
+        seen: set[str] = set()
+        for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(
+                    problem="a key must be a word", problem_mark=key_node.start_mark
+                )
+            if key_node.value in seen:
+                line, column = _mark(key_node)
+                where = f"{self.name}:{line}:{column}"
+                problem = f"the field {key_node.value!r} stands here twice."
+                self.problems.append(JobError(where, problem, "Keep one."))
+            seen.add(key_node.value)
 
     def _filled(self, text: str, path: Path) -> str:
         def value(match: re.Match[str]) -> str:
             name = match.group(1)
             if name not in self._env:
-                self.problems.append(
-                    JobError(
-                        self.place(path),
-                        f"the environment variable {name} is not set.",
-                        f"Set it (export {name}=...), or write the value here.",
-                    )
-                )
+                problem = f"the environment variable {name} is not set."
+                remedy = f"Set it (export {name}=...), or write the value here."
+                self.missing.append(Problem(path, problem, remedy))
             return self._env.get(name, "")
 
         return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", value, text)
 
 
-def scalar(text: str) -> Any:
-    """Return the value that ``text`` stands for in YAML (``1e-3``: a number)."""
-    return yaml.load(text, Loader=_Loader)
+def scalar(text: str, where: str = "") -> Any:
+    """Return the value that ``text`` stands for in YAML (``1e-3``: a number).
+
+    Args:
+        text: A scalar, or a list or mapping in one line.
+        where: What to call it in errors.
+
+    Raises:
+        JobError: The text is no YAML.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise JobError(where or text, _reason(error), "Quote the value.") from None
+
+
+def _mark(node: yaml.Node) -> tuple[int, int]:
+    return node.start_mark.line + 1, node.start_mark.column + 1
+
+
+def _no_yaml(error: yaml.YAMLError, name: str) -> JobError:
+    mark = None
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+    where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
+    return JobError(where, _reason(error), "Check indentation and quotes.")
+
+
+def _reason(error: yaml.YAMLError) -> str:
+    said = error.problem if isinstance(error, yaml.MarkedYAMLError) else str(error).splitlines()[0]
+    return f"not valid YAML: {said or 'cannot be parsed'}."

@@ -1,0 +1,48 @@
+"""``kdray validate``: is a job file right, and if not, where."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from kdray.cli._output import Json, Sets, SpecFile, console, print_json
+from kdray.errors import JobError, JobErrors, KdrayError
+from kdray.plan import read_job
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+
+    @app.command()
+    def validate(spec: SpecFile, sets: Sets = None, as_json: Json = False) -> None:
+        """Check a job file: every field, name and setting, all errors at once; exit 2 if any."""
+        try:
+            job = read_job(spec, sets)
+        except JobError as error:
+            if not as_json:
+                raise
+            print_json({"valid": False, "errors": [_facts(item) for item in _problems(error)]})
+            raise typer.Exit(error.exit_code) from None
+        if as_json:
+            print_json({"valid": True, "kind": job.kind, "name": job.name, "errors": []})
+        else:
+            console.print(f"valid: {job.kind} {job.name}", markup=False, highlight=False)
+
+
+def _problems(error: JobError) -> tuple[KdrayError, ...]:
+    return error.problems if isinstance(error, JobErrors) else (error,)
+
+
+def _facts(error: KdrayError) -> dict[str, Any]:
+    """Return a problem with its place, line and column being null where there are none."""
+    file, *numbers = error.where.rsplit(":", 2)
+    found = len(numbers) == 2 and all(number.isdigit() for number in numbers)
+    return {
+        "where": error.where,
+        "file": file if found else None,
+        "line": int(numbers[0]) if found else None,
+        "column": int(numbers[1]) if found else None,
+        "problem": error.problem,
+        "remedy": error.remedy,
+    }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic.fields import FieldInfo
+
 from kdray import parts
 from kdray.cli._output import console, print_table
 
@@ -37,13 +39,13 @@ def facts(folder: str, name: str) -> dict[str, Any]:
 def settings(header: parts.Header) -> list[dict[str, Any]]:
     """Return a part's settings: name, type, default, required, limits, search, description."""
     schema = header.Params.model_json_schema()
-    required = schema.get("required", ())
+    fields = header.Params.model_fields
     return [
         {
             "name": name,
             "type": _type(field),
-            "default": field.get("default"),
-            "required": name in required,
+            "default": field.get("default", _made(fields[name])),
+            "required": fields[name].is_required(),
             "limits": {key: field[key] for key in LIMITS if key in field},
             "search": field.get("search"),
             "description": field.get("description", ""),
@@ -81,6 +83,11 @@ def print_part(part: Mapping[str, Any]) -> None:
         for item in part["settings"]
     ]
     print_table("Settings", columns, rows or [("none", "", "", "", "", "")])
+
+
+def _made(field: FieldInfo) -> Any:
+    """Return the default that a factory makes; None for a required setting."""
+    return field.default_factory() if field.default_factory else None  # type: ignore[call-arg]
 
 
 def _type(field: Mapping[str, Any]) -> str:

@@ -8,7 +8,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -207,17 +206,11 @@ class Experiment(Strict):
     """Models that learn from the teachers."""
     pairs: Annotated[
         Many[Pair],
-        BeforeValidator(lambda value: () if value == "all" else value),
-        WithJsonSchema(
-            {
-                "anyOf": [
-                    {"const": "all"},
-                    {"type": "array", "items": {"$ref": "#/$defs/Pair"}},
-                ],
-                "default": "all",
-            }
+        BeforeValidator(
+            lambda value: () if value == "all" else value,
+            json_schema_input_type=Literal["all"] | tuple[Pair, ...],
         ),
-    ] = ()
+    ] = Field((), json_schema_extra={"default": "all"})
     """`all`, or a list of teacher and student ids."""
     methods: Many[MethodRef] = (Method(name="none"), Method(name="kd"))
     """How students learn; `none` (no teacher) is the baseline of the comparisons."""

@@ -81,6 +81,7 @@ class Service(Strict):
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 opens the service to the network."""
     port: int = Field(8000, ge=1, le=65535)
+    """TCP port to listen on."""
     autoscaling: Autoscaling = Autoscaling()
     """How many replicas of each deployment run."""
     cpus_per_replica: float = Field(1.0, gt=0)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from kdray import parts
 from kdray.data import Views
@@ -47,15 +48,24 @@ class Predictor:
         self._device = torch.device(device)
         self._net = self._built()
         self._net.module.requires_grad_(False)
-        self._views = Views(
-            Augment(), 0, self.package.mean, self.package.std, self._device
-        )
+        self._views = Views(Augment(), 0, self.package.mean, self.package.std, self._device)
         self._lock = threading.Lock()
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the ``C`` classes, in the order of the logits."""
         return self.package.classes
+
+    def index(self, name: str) -> int:
+        """Return the index of a class.
+
+        Raises:
+            ExplainError: The model knows no such class.
+        """
+        if name not in self.classes:
+            remedy = f"Its classes: {', '.join(self.classes)}."
+            raise ExplainError(f"class {name!r}", "the model knows no such class.", remedy)
+        return self.classes.index(name)
 
     def decode(self, data: bytes, max_pixels: int | None = None) -> Images:
         """Return an image file as the model sees it, ``[H, W, c]``, resized as for training.
@@ -135,6 +145,15 @@ class Predictor:
         return numbers
 
 
+def pixels(data: bytes) -> Images:
+    """Return the pixels of an image file at its own size, ``[H, W]`` or ``[H, W, 3]``.
+
+    Raises:
+        DataError: The file is no readable image.
+    """
+    return decode(data)
+
+
 def heat_map(map_: Floats) -> Images:
     """Return a map ``[H, W]`` in 0..1 as colours ``[H, W, 4]`` (RGBA), transparent where low."""
     levels = np.clip(np.nan_to_num(map_), 0, 1)
@@ -144,17 +163,19 @@ def heat_map(map_: Floats) -> Images:
 
 
 def overlay(image: Images, map_: Floats, opacity: float = 0.6) -> Images:
-    """Return an image ``[H, W, c]`` with the heat map of ``map_`` ``[H, W]`` over it, RGB.
+    """Return an image with the heat map of ``map_`` stretched over it, RGB ``[H, W, 3]``.
 
     Args:
-        image: Grey or colour.
-        map_: In 0..1, of the same height and width.
+        image: Grey ``[H, W]`` or ``[H, W, 1]``, or colour ``[H, W, 3]``.
+        map_: ``[h, w]`` in 0..1.
         opacity: Of the hottest places, 0..1.
     """
-    heat = heat_map(map_)
+    colour = image if image.ndim == 3 else image[:, :, None]
+    height, width = colour.shape[:2]
+    stretched = Image.fromarray(map_).resize((width, height), Image.Resampling.BILINEAR)
+    heat = heat_map(np.asarray(stretched))
     share = heat[..., 3:] / 255 * opacity
-    mixed = (1 - share) * np.broadcast_to(image, heat[..., :3].shape) + share * heat[..., :3]
-    return np.round(mixed).astype(np.uint8)
+    return np.round((1 - share) * colour + share * heat[..., :3]).astype(np.uint8)
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from PIL import Image
 from kdray import infer
 from kdray.data._images import fit
 from kdray.errors import DataError, ExplainError, JobError, ModelError, RegistryError
-from kdray.infer import Predictor, heat_map, overlay
+from kdray.infer import Images, Predictor, heat_map, overlay
 from kdray.models import build_model
 from kdray.registry import write_package
 
@@ -30,7 +31,7 @@ class Info:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("package")
     net = build_model("cnn5", WIDTHS, channels=3, classes=3, image_size=32, seed=3)
     model = {"name": "cnn5", "params": WIDTHS}
@@ -39,36 +40,38 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def predictor(folder):
+def predictor(folder: Path) -> Predictor:
     return Predictor(folder)
 
 
 @pytest.fixture(scope="module")
-def images():
+def images() -> Images:
     return np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
 
 
-def png(pixels, **options):
+def png(pixels: Images) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG", **options)
+    Image.fromarray(pixels).save(buffer, format="PNG")
     return buffer.getvalue()
 
 
-def test_probabilities_are_finite_and_sum_to_one(predictor, images):
+def test_probabilities_are_finite_and_sum_to_one(predictor: Predictor, images: Images) -> None:
     shares = predictor.predict(images)
     assert shares.shape == (4, 3)
     assert np.isfinite(shares).all()
     np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-5)
 
 
-def test_probabilities_are_the_softmax_of_the_logits(predictor, images):
+def test_probabilities_are_the_softmax_of_the_logits(predictor: Predictor, images: Images) -> None:
     logits = predictor.logits(images).astype(np.float64)
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     expected = powers / powers.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(predictor.predict(images), expected, rtol=1e-5)
 
 
-def test_logits_are_those_of_the_network_on_the_standardised_image(predictor, images):
+def test_logits_are_those_of_the_network_on_the_standardised_image(
+    predictor: Predictor, images: Images
+) -> None:
     import torch
 
     net = predictor.package.build()
@@ -79,34 +82,38 @@ def test_logits_are_those_of_the_network_on_the_standardised_image(predictor, im
     np.testing.assert_allclose(predictor.logits(images), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_an_answer_does_not_depend_on_the_rest_of_the_batch(predictor, images):
+def test_an_answer_does_not_depend_on_the_rest_of_the_batch(
+    predictor: Predictor, images: Images
+) -> None:
     np.testing.assert_allclose(
         predictor.predict(images)[2:3], predictor.predict(images[2:3]), rtol=1e-4, atol=1e-6
     )
 
 
-def test_decoding_resizes_as_preparing_does(predictor):
+def test_decoding_resizes_as_preparing_does(predictor: Predictor) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (50, 41, 3), np.uint8)
     np.testing.assert_array_equal(predictor.decode(png(pixels)), fit(pixels, 32, 3))
 
 
-def test_a_grey_file_becomes_three_equal_channels(predictor):
+def test_a_grey_file_becomes_three_equal_channels(predictor: Predictor) -> None:
     grey = np.random.default_rng(1).integers(0, 256, (32, 32), np.uint8)
     np.testing.assert_array_equal(predictor.decode(png(grey)), np.stack([grey] * 3, axis=2))
 
 
-def test_too_many_pixels_are_refused(predictor):
+def test_too_many_pixels_are_refused(predictor: Predictor) -> None:
     with pytest.raises(DataError, match="more than 100"):
         predictor.decode(png(np.zeros((20, 20), np.uint8)), max_pixels=100)
 
 
-def test_bytes_that_are_no_image_are_refused(predictor):
+def test_bytes_that_are_no_image_are_refused(predictor: Predictor) -> None:
     with pytest.raises(DataError):
         predictor.decode(b"not an image")
 
 
 @pytest.mark.parametrize("method", ["gradcam", "scorecam", "featuremaps"])
-def test_maps_are_finite_in_0_to_1_and_of_input_size(predictor, images, method):
+def test_maps_are_finite_in_0_to_1_and_of_input_size(
+    predictor: Predictor, images: Images, method: str
+) -> None:
     maps = predictor.explain(images[:2], method)
     assert (maps.shape, maps.dtype) == ((2, 32, 32), np.float32)
     assert np.isfinite(maps).all()
@@ -114,7 +121,9 @@ def test_maps_are_finite_in_0_to_1_and_of_input_size(predictor, images, method):
     assert maps.max() <= 1
 
 
-def test_without_a_target_the_predicted_class_is_explained(predictor, images):
+def test_without_a_target_the_predicted_class_is_explained(
+    predictor: Predictor, images: Images
+) -> None:
     target = predictor.predict(images[:1]).argmax(axis=1)
     np.testing.assert_array_equal(
         predictor.explain(images[:1], "gradcam"),
@@ -122,36 +131,41 @@ def test_without_a_target_the_predicted_class_is_explained(predictor, images):
     )
 
 
-def test_a_target_that_is_no_class_is_refused(predictor, images):
+def test_a_target_that_is_no_class_is_refused(predictor: Predictor, images: Images) -> None:
     with pytest.raises(ExplainError, match=r"Classes count 0\.\.2"):
         predictor.explain(images[:1], "gradcam", {}, np.array([3]))
 
 
-def test_an_unknown_explanation_gives_the_nearest(predictor, images):
+def test_an_unknown_explanation_gives_the_nearest(predictor: Predictor, images: Images) -> None:
     with pytest.raises(JobError, match="Did you mean 'gradcam'"):
         predictor.explain(images[:1], "gradcamm")
 
 
-def test_an_unknown_setting_of_an_explanation_is_refused(predictor, images):
+def test_an_unknown_setting_of_an_explanation_is_refused(
+    predictor: Predictor, images: Images
+) -> None:
     with pytest.raises(JobError, match="no such setting"):
         predictor.explain(images[:1], "gradcam", {"tapp": "cam"})
 
 
-def test_explaining_changes_no_prediction(predictor, images):
+def test_explaining_changes_no_prediction(predictor: Predictor, images: Images) -> None:
     before = predictor.predict(images)
     predictor.explain(images[:1], "gradcam")
     np.testing.assert_array_equal(predictor.predict(images), before)
 
 
-def test_threads_that_explain_and_predict_at_once_get_the_answers_of_one_thread(predictor, images):
+def test_threads_that_explain_and_predict_at_once_get_the_answers_of_one_thread(
+    predictor: Predictor, images: Images
+) -> None:
     expected = [predictor.explain(images[i : i + 1], "gradcam") for i in range(4)]
     shares = predictor.predict(images)
-    found, wrong = {}, []
+    found: dict[int, np.ndarray] = {}
+    wrong: list[int] = []
 
-    def explain(place):
+    def explain(place: int) -> None:
         found[place] = predictor.explain(images[place : place + 1], "gradcam")
 
-    def predict():
+    def predict() -> None:
         wrong.extend(i for i in range(10) if not np.allclose(predictor.predict(images), shares))
 
     threads = [threading.Thread(target=explain, args=(i,)) for i in range(4)]
@@ -163,31 +177,33 @@ def test_threads_that_explain_and_predict_at_once_get_the_answers_of_one_thread(
         np.testing.assert_allclose(found[place], expected[place], atol=1e-6)
 
 
-def test_a_missing_gpu_is_an_error_and_not_a_silent_cpu(folder, monkeypatch):
+def test_a_missing_gpu_is_an_error_and_not_a_silent_cpu(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(infer.torch.cuda, "is_available", lambda: False)
     with pytest.raises(ModelError, match="no GPU"):
         Predictor(folder, device="cuda")
 
 
-def test_a_folder_without_a_package_is_refused(tmp_path):
+def test_a_folder_without_a_package_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RegistryError):
         Predictor(tmp_path)
 
 
-def test_a_heat_map_is_transparent_where_low_and_opaque_where_high():
+def test_a_heat_map_is_transparent_where_low_and_opaque_where_high() -> None:
     picture = heat_map(np.array([[0.0, 0.05, 1.0]], np.float32))
     assert picture.shape == (1, 3, 4)
     assert picture[0, :, 3].tolist() == [0, 0, 255]
 
 
-def test_a_heat_map_grows_brighter_with_the_map():
+def test_a_heat_map_grows_brighter_with_the_map() -> None:
     levels = np.linspace(0, 1, 64, dtype=np.float32)[None]
     luma = heat_map(levels)[0, :, :3].astype(float) @ [0.299, 0.587, 0.114]
     assert (np.diff(luma) >= -1).all()
     assert luma[-1] > 200 > 20 > luma[0]
 
 
-def test_an_overlay_leaves_the_image_where_the_map_is_low():
+def test_an_overlay_leaves_the_image_where_the_map_is_low() -> None:
     image = np.full((2, 2, 1), 77, np.uint8)
     map_ = np.array([[0, 0], [0, 1]], np.float32)
     mixed = overlay(image, map_, opacity=1)

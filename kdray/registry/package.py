@@ -6,15 +6,14 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import TypeAdapter, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_model, save_model
 
 from kdray.errors import RegistryError
-from kdray.models import build_model
-from kdray.net import Net
+
+if TYPE_CHECKING:  # torch takes seconds to import, and reading a registry does not need it
+    from kdray.net import Net
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
@@ -98,6 +97,11 @@ class Package:
         Raises:
             RegistryError: The weights do not fit the model.
         """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_model
+
+        from kdray.models import build_model
+
         net = build_model(
             self.model["name"],
             self.model["params"],
@@ -146,6 +150,8 @@ def write_package(  # noqa: PLR0913 - each is a fact that only the caller knows
         info: Classes, input and standardisation of the dataset.
         lineage: Where the model comes from; JSON-able.
     """
+    from safetensors.torch import save_model
+
     file = folder / WEIGHTS
     save_model(net.module, str(file))
     manifest = {

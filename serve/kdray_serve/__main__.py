@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -18,7 +20,9 @@ from pydantic import ValidationError
 from kdray.errors import JobError, KdrayError, RunError
 from kdray.registry import Registry
 from kdray.spec.service import Service
-from kdray_serve.service import key, pinned
+from kdray_serve.catalogue import key, pinned
+
+_NAME = "kdray"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,8 +76,7 @@ def _check_packages(service: Service) -> None:
 
 
 def _serve(service: Service) -> None:
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # a session of this machine's loopback
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    _prepare_environment()
     print(f"kdray serve: starting Ray and loading {_names(service)} ...", flush=True)
     import ray  # after the environment is set, and after the quick checks
     from ray import serve
@@ -83,7 +86,11 @@ def _serve(service: Service) -> None:
     running = False
     try:
         _start(service)
-        serve.run(application(service.model_dump(mode="json")), name="kdray", route_prefix="/")
+        serve.run(
+            application(service.model_dump(mode="json")),
+            name=_NAME,
+            logging_config={"log_level": "WARNING", "enable_access_log": False},
+        )
         running = True
         host = "127.0.0.1" if service.host == "0.0.0.0" else service.host
         print(f"kdray serve: ready at http://{host}:{service.port} - Ctrl-C stops it.", flush=True)
@@ -95,14 +102,24 @@ def _serve(service: Service) -> None:
             signal.signal(number, signal.SIG_IGN)  # stopping is on its way already
         if running:
             with suppress(RuntimeError):
-                serve.shutdown()
+                serve.delete(_NAME)  # lets the replicas finish what they are answering
         ray.shutdown()
+
+
+def _prepare_environment() -> None:
+    """Close Ray's own ports to strangers: they listen on every address of the machine."""
+    if "RAY_AUTH_MODE" not in os.environ:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # A busy small machine is slow, not broken: Ray's own patience is 30 s.
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")
+    os.environ.setdefault("RAY_agent_register_timeout_ms", "180000")
 
 
 def _start(service: Service) -> None:
     import ray
     from ray import serve
-    from ray.serve.schema import LoggingConfig
 
     needed = 2 * service.autoscaling.min_replicas * service.cpus_per_replica
     ray.init(
@@ -110,13 +127,12 @@ def _start(service: Service) -> None:
         num_cpus=max(os.cpu_count() or 1, int(needed + 0.999)),
         include_dashboard=False,
         logging_level="warning",
-        log_to_driver=True,
-        _node_ip_address="127.0.0.1",
     )
     _stop_on_signals()  # Ray has put its own in place
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(
         http_options={"host": service.host, "port": service.port},
-        logging_config=LoggingConfig(log_level="WARNING", enable_access_log=False),
+        logging_config={"log_level": "ERROR", "enable_access_log": False},
     )
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from kdray_serve.catalogue import Key
 from kdray_serve.refusal import busy
 from kdray_serve.schema import Explanation, Prediction
-from kdray_serve.service import Key, Models
+
+if TYPE_CHECKING:
+    from kdray_serve.service import Models  # loads torch, which an ingress does not need
 
 Result = TypeVar("Result")
 

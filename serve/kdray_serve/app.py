@@ -61,6 +61,7 @@ def create_app(models: Sequence[Details], answers: Answers, limits: Limits) -> F
         title="kdray",
         version=__version__,
         description=_DESCRIPTION,
+        openapi_tags=[{"name": "models"}, {"name": "answers"}, {"name": "health"}],
         redoc_url=None,
         favicon_url="/page/icon.svg",
         swagger_ui_parameters={"validatorUrl": None, "defaultModelsExpandDepth": 0},
@@ -81,23 +82,27 @@ def _add_page(app: FastAPI) -> None:
 
 
 def _add_facts(app: FastAPI, models: Sequence[Details], answers: Answers) -> None:
-    @app.get("/v1/models", tags=["models"])
+    @app.get("/v1/models", summary="List the models", tags=["models"])
     async def list_models() -> Models:
         """List the models that are served."""
         fields = set(Summary.model_fields)
         return Models(models=[Summary(**model.model_dump(include=fields)) for model in models])
 
-    @app.get("/v1/models/{name}", tags=["models"], responses=_refusals(404))
+    @app.get(
+        "/v1/models/{name}", summary="Show a model", tags=["models"], responses=_refusals(404)
+    )
     async def show_model(name: ModelName) -> Details:
         """Show a model: classes, input, scores, lineage and model card."""
         return _found(models, name)
 
-    @app.get("/healthz", tags=["health"])
+    @app.get("/healthz", summary="Is the process alive?", tags=["health"])
     async def healthz() -> Health:
         """Tell that the process answers."""
         return Health(status="ok")
 
-    @app.get("/readyz", tags=["health"], responses=_refusals(503))
+    @app.get(
+        "/readyz", summary="Are the models loaded?", tags=["health"], responses=_refusals(503)
+    )
     async def readyz() -> Health:
         """Tell whether predictions and explanations would be answered now."""
         if not await answers.ready():
@@ -108,13 +113,23 @@ def _add_facts(app: FastAPI, models: Sequence[Details], answers: Answers) -> Non
 def _add_models(app: FastAPI, models: Sequence[Details], answers: Answers) -> None:
     refusals = _refusals(404, 413, 415, 422, 503)
 
-    @app.post("/v1/models/{name}/predict", tags=["answers"], responses=refusals)
+    @app.post(
+        "/v1/models/{name}/predict",
+        summary="Classify an image",
+        tags=["answers"],
+        responses=refusals,
+    )
     async def predict(name: ModelName, image: ImageFile) -> Prediction:
         """Classify an image."""
         model = _found(models, name)
         return await answers.predict((model.name, model.version), await image.read())
 
-    @app.post("/v1/models/{name}/explain", tags=["answers"], responses=refusals)
+    @app.post(
+        "/v1/models/{name}/explain",
+        summary="Classify an image and show where the model looked",
+        tags=["answers"],
+        responses=refusals,
+    )
     async def explain(
         name: ModelName, image: ImageFile, method: MethodName = None, class_: ClassName = None
     ) -> Explanation:

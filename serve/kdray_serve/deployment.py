@@ -11,7 +11,6 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-import torch
 from fastapi import FastAPI
 from ray import serve
 from ray.exceptions import RayActorError
@@ -24,9 +23,9 @@ from ray.serve.handle import DeploymentHandle
 
 from kdray.spec.service import Service
 from kdray_serve.app import create_app
+from kdray_serve.catalogue import Key, details, pinned
 from kdray_serve.refusal import Refusal, busy
 from kdray_serve.schema import Explanation, Prediction
-from kdray_serve.service import Key, Models, details, pinned
 
 Result = TypeVar("Result")
 _READY_SECONDS = 10.0
@@ -84,6 +83,10 @@ class Replica:
     """
 
     def __init__(self, spec: str, *, explain: bool) -> None:
+        import torch  # seconds to import: only the replicas need them
+
+        from kdray_serve.service import Models
+
         service = Service.model_validate_json(spec)
         torch.set_num_threads(max(1, int(service.cpus_per_replica)))
         self._models = Models(service)

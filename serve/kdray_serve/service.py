@@ -10,51 +10,13 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from kdray import parts
 from kdray.errors import DataError, ExplainError
 from kdray.infer import Floats, Images, Predictor, heat_map
 from kdray.registry import Registry
-from kdray.spec.service import ServedModel, Service
+from kdray.spec.service import Service
+from kdray_serve.catalogue import Key, key
 from kdray_serve.refusal import Refusal, too_large
-from kdray_serve.schema import Details, Explanation, HeatMap, Input, Method, Prediction, Version
-
-#: Name and version number of a served model.
-Key = tuple[str, int]
-
-
-def pinned(service: Service) -> Service:
-    """Return the service with every alias replaced by the version it points at now.
-
-    Replicas start at different times; a service must not change its models in between.
-
-    Raises:
-        RegistryError: A model, version or alias is not in the registry.
-    """
-    registry = Registry(service.registry)
-    models = tuple(
-        ServedModel(name=model.name, version=str(registry.resolve(model.name, model.version)))
-        for model in service.models
-    )
-    return service.model_copy(update={"models": tuple(dict.fromkeys(models))})
-
-
-def details(service: Service) -> list[Details]:
-    """Return what is known of each model of a pinned service.
-
-    Raises:
-        RegistryError: A model is not in the registry.
-    """
-    registry = Registry(service.registry)
-    methods = [
-        Method(name=part.name, title=parts.header("explain", part.name).title)
-        for part in service.explain
-    ]
-    return [_details(registry, *key(model), methods) for model in service.models]
-
-
-def key(model: ServedModel) -> Key:
-    """Return name and version number of a model of a pinned service."""
-    return model.name, int(model.version)
+from kdray_serve.schema import Explanation, HeatMap, Prediction, Version
 
 
 class Models:
@@ -143,27 +105,6 @@ class Models:
             return predictor.decode(data, limits.max_pixels)
         except DataError as error:
             raise Refusal(422, f"The image {error.sentence()}") from error
-
-
-def _details(registry: Registry, name: str, version: int, methods: list[Method]) -> Details:
-    facts = registry.describe(name, version)
-    return Details(
-        name=name,
-        version=version,
-        aliases=[alias for alias, number in registry.aliases(name).items() if number == version],
-        classes=facts["classes"],
-        input=Input(
-            width=facts["image_size"], height=facts["image_size"], channels=facts["channels"]
-        ),
-        explanations=methods,
-        id=facts["id"],
-        role=facts["role"],
-        architecture=facts["model"],
-        weights_sha256=facts["weights"]["sha256"],
-        lineage=facts["lineage"],
-        metrics=facts["metrics"],
-        card=facts["card"],
-    )
 
 
 def _dimensions(data: bytes) -> tuple[int, int]:

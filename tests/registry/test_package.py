@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from kdray.models import build_model
 from kdray.registry import read_package
 
 
-def test_a_package_gives_back_the_same_network(make_package):
+def test_a_package_gives_back_the_same_network(make_package: Callable[..., Path]) -> None:
     images = torch.randn(2, 1, 32, 32, generator=torch.Generator().manual_seed(1))
     package = read_package(make_package(7))
     model = package.model
@@ -25,18 +27,20 @@ def test_a_package_gives_back_the_same_network(make_package):
     torch.testing.assert_close(read.module(images), written.module(images), rtol=0, atol=0)
 
 
-def test_a_built_network_is_in_eval_mode(make_package):
+def test_a_built_network_is_in_eval_mode(make_package: Callable[..., Path]) -> None:
     assert not read_package(make_package()).build().module.training
 
 
-def test_a_package_knows_its_classes_and_input(make_package, info):
+def test_a_package_knows_its_classes_and_input(
+    make_package: Callable[..., Path], info: Any
+) -> None:
     package = read_package(make_package())
     assert package.classes == info.classes
     assert (package.image_size, package.channels) == (32, 1)
     np.testing.assert_allclose((*package.mean, *package.std), (0.4, 0.2))
 
 
-def test_the_recorded_checksum_is_that_of_the_weights(make_package):
+def test_the_recorded_checksum_is_that_of_the_weights(make_package: Callable[..., Path]) -> None:
     folder = make_package()
     recorded = json.loads((folder / "model.json").read_text())["weights"]
     data = (folder / "model.safetensors").read_bytes()
@@ -44,7 +48,9 @@ def test_the_recorded_checksum_is_that_of_the_weights(make_package):
     assert recorded["bytes"] == len(data)
 
 
-def test_one_changed_byte_of_the_weights_is_refused_with_the_name_of_the_file(make_package):
+def test_one_changed_byte_of_the_weights_is_refused_with_the_name_of_the_file(
+    make_package: Callable[..., Path],
+) -> None:
     folder = make_package()
     data = bytearray((folder / "model.safetensors").read_bytes())
     data[-1] ^= 1
@@ -53,14 +59,16 @@ def test_one_changed_byte_of_the_weights_is_refused_with_the_name_of_the_file(ma
         read_package(folder)
 
 
-def test_missing_weights_are_refused_with_the_name_of_the_file(make_package):
+def test_missing_weights_are_refused_with_the_name_of_the_file(
+    make_package: Callable[..., Path],
+) -> None:
     folder = make_package()
     (folder / "model.safetensors").unlink()
     with pytest.raises(RegistryError, match=r"model\.safetensors.*missing"):
         read_package(folder)
 
 
-def test_a_weights_file_outside_the_folder_is_refused(make_package):
+def test_a_weights_file_outside_the_folder_is_refused(make_package: Callable[..., Path]) -> None:
     folder = make_package()
     manifest = json.loads((folder / "model.json").read_text())
     manifest["weights"]["file"] = "../package-0/model.safetensors"
@@ -69,20 +77,22 @@ def test_a_weights_file_outside_the_folder_is_refused(make_package):
         read_package(folder)
 
 
-def test_a_folder_without_a_package_is_refused(tmp_path):
+def test_a_folder_without_a_package_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RegistryError, match="there is no package here"):
         read_package(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": 1}', '{"format": 2}'])
-def test_a_broken_manifest_is_refused_with_the_name_of_the_file(make_package, text):
+def test_a_broken_manifest_is_refused_with_the_name_of_the_file(
+    make_package: Callable[..., Path], text: str
+) -> None:
     folder = make_package()
     (folder / "model.json").write_text(text)
     with pytest.raises(RegistryError, match=r"model\.json"):
         read_package(folder)
 
 
-def test_weights_of_another_network_are_refused(make_package):
+def test_weights_of_another_network_are_refused(make_package: Callable[..., Path]) -> None:
     folder = make_package()
     manifest = json.loads((folder / "model.json").read_text())
     manifest["classes"].append("one more")
@@ -91,11 +101,13 @@ def test_weights_of_another_network_are_refused(make_package):
         read_package(folder).build()
 
 
-def test_metrics_and_card_are_empty_where_there_are_none(make_package):
+def test_metrics_and_card_are_empty_where_there_are_none(
+    make_package: Callable[..., Path],
+) -> None:
     package = read_package(make_package())
     assert (package.metrics(), package.card()) == ({}, "")
 
 
-def test_a_package_holds_no_pickle(make_package: Path):
+def test_a_package_holds_no_pickle(make_package: Path) -> None:
     names = sorted(file.name for file in make_package().iterdir())
     assert names == ["model.json", "model.safetensors"]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,50 +16,60 @@ from kdray.registry import Registry, locate, read_package
 
 
 @pytest.fixture
-def registry(tmp_path):
+def registry(tmp_path: Path) -> Registry:
     return Registry(str(tmp_path / "registry"))
 
 
-def content(folder):
+def content(folder: Path) -> dict[str, str]:
     return {f.name: hashlib.md5(f.read_bytes()).hexdigest() for f in sorted(folder.iterdir())}
 
 
-def test_an_empty_registry_has_no_names(registry):
+def test_an_empty_registry_has_no_names(registry: Registry) -> None:
     assert registry.names() == []
 
 
-def test_versions_count_from_one(registry, make_package):
+def test_versions_count_from_one(registry: Registry, make_package: Callable[..., Path]) -> None:
     assert [registry.add("brain", make_package(seed), key=f"k{seed}") for seed in (1, 2)] == [1, 2]
     assert registry.names() == ["brain"]
     assert registry.versions("brain") == [1, 2]
 
 
-def test_the_same_key_again_is_the_same_version(registry, make_package):
+def test_the_same_key_again_is_the_same_version(
+    registry: Registry, make_package: Callable[..., Path]
+) -> None:
     folder = make_package()
     assert registry.add("brain", folder, key="k") == registry.add("brain", folder, key="k") == 1
     assert registry.versions("brain") == [1]
 
 
-def test_a_version_does_not_change_when_another_is_added(registry, make_package):
+def test_a_version_does_not_change_when_another_is_added(
+    registry: Registry, make_package: Callable[..., Path]
+) -> None:
     registry.add("brain", make_package(1), key="a")
     before = content(registry.fetch("brain", 1))
     registry.add("brain", make_package(2), key="b")
     assert content(registry.fetch("brain", 1)) == before
 
 
-def test_a_version_is_a_copy_of_its_package(registry, make_package):
+def test_a_version_is_a_copy_of_its_package(
+    registry: Registry, make_package: Callable[..., Path]
+) -> None:
     folder = make_package()
     registry.add("brain", folder, key="k")
     (folder / "model.safetensors").write_bytes(b"gone")
     assert read_package(registry.fetch("brain", 1)).id == "cnn5"
 
 
-def test_every_version_has_a_model_card(registry, make_package):
+def test_every_version_has_a_model_card(
+    registry: Registry, make_package: Callable[..., Path]
+) -> None:
     registry.add("brain", make_package(), key="k")
     assert (registry.fetch("brain", 1) / "card.md").read_text().startswith("# brain, version 1\n")
 
 
-def test_a_damaged_package_is_not_added(registry, make_package):
+def test_a_damaged_package_is_not_added(
+    registry: Registry, make_package: Callable[..., Path]
+) -> None:
     folder = make_package()
     (folder / "model.safetensors").write_bytes(b"gone")
     with pytest.raises(RegistryError, match=r"model\.safetensors"):
@@ -65,18 +78,22 @@ def test_a_damaged_package_is_not_added(registry, make_package):
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "card.md"])
-def test_a_damaged_file_of_a_version_is_named(registry, make_package, file):
+def test_a_damaged_file_of_a_version_is_named(
+    registry: Registry, make_package: Callable[..., Path], file: str
+) -> None:
     registry.add("brain", make_package(), key="k")
     (registry.fetch("brain", 1) / file).write_bytes(b"changed")
     with pytest.raises(RegistryError, match=rf"{file}: is damaged"):
         registry.fetch("brain", 1)
 
 
-def test_two_writers_never_share_a_number(registry, make_package):
+def test_two_writers_never_share_a_number(
+    registry: Registry, make_package: Callable[..., Path]
+) -> None:
     folders = {f"k{seed}": make_package(seed) for seed in range(6)}
-    found = {}
+    found: dict[str, int] = {}
 
-    def add(key):
+    def add(key: str) -> None:
         found[key] = Registry(registry.uri).add("brain", folders[key], key=key)
 
     threads = [threading.Thread(target=add, args=(key,)) for key in folders]
@@ -89,58 +106,60 @@ def test_two_writers_never_share_a_number(registry, make_package):
 
 
 @pytest.fixture
-def three(registry, make_package):
+def three(registry: Registry, make_package: Callable[..., Path]) -> Registry:
     for seed in (1, 2, 3):
         registry.add("brain", make_package(seed), key=str(seed))
     return registry
 
 
-def test_an_alias_points_at_the_version_promoted_last(three):
+def test_an_alias_points_at_the_version_promoted_last(three: Registry) -> None:
     three.promote("brain", 1)
     three.promote("brain", 3)
     assert three.aliases("brain") == {"champion": 3}
     assert three.resolve("brain") == 3
 
 
-def test_rollback_goes_back_one_promotion_at_a_time(three):
+def test_rollback_goes_back_one_promotion_at_a_time(three: Registry) -> None:
     for version in (1, 3, 2):
         three.promote("brain", version)
     assert [three.rollback("brain"), three.rollback("brain")] == [3, 1]
     assert three.resolve("brain") == 1
 
 
-def test_rollback_with_nothing_before_says_so(three):
+def test_rollback_with_nothing_before_says_so(three: Registry) -> None:
     three.promote("brain", 1)
     with pytest.raises(RegistryError, match="no other version"):
         three.rollback("brain")
 
 
-def test_promoting_the_champion_again_adds_no_history(three):
+def test_promoting_the_champion_again_adds_no_history(three: Registry) -> None:
     three.promote("brain", 1)
     three.promote("brain", 2)
     three.promote("brain", 2)
     assert three.rollback("brain") == 1
 
 
-def test_aliases_move_on_their_own(three):
+def test_aliases_move_on_their_own(three: Registry) -> None:
     three.promote("brain", 1)
     three.promote("brain", 2, "candidate")
     assert three.aliases("brain") == {"candidate": 2, "champion": 1}
 
 
-def test_an_alias_file_holds_version_and_history(three, tmp_path):
+def test_an_alias_file_holds_version_and_history(three: Registry, tmp_path: Path) -> None:
     three.promote("brain", 1)
     three.promote("brain", 2)
     file = tmp_path / "registry" / "brain" / "aliases" / "champion.json"
     assert json.loads(file.read_text()) == {"version": 2, "history": [1]}
 
 
-def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(three, monkeypatch):
+def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(
+    three: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     three.promote("brain", 1)
     rival = Registry(three.uri)
     read = three._alias
 
-    def read_then_lose(name, alias):
+    def read_then_lose(name: str, alias: str) -> tuple[bytes | None, dict[str, Any]]:
         seen = read(name, alias)
         rival.promote("brain", 2)
         return seen
@@ -152,60 +171,66 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(three, monkeyp
 
 
 @pytest.mark.parametrize("version", ["2", "champion"])
-def test_a_version_is_found_by_number_and_by_alias(three, version):
+def test_a_version_is_found_by_number_and_by_alias(three: Registry, version: str) -> None:
     three.promote("brain", 2)
     assert three.resolve("brain", version) == 2
 
 
-def test_an_unknown_name_gives_the_nearest(three):
+def test_an_unknown_name_gives_the_nearest(three: Registry) -> None:
     with pytest.raises(RegistryError, match="Did you mean 'brain'"):
         three.resolve("brian")
 
 
-def test_an_unknown_alias_gives_the_known_ones(three):
+def test_an_unknown_alias_gives_the_known_ones(three: Registry) -> None:
     three.promote("brain", 1)
     with pytest.raises(RegistryError, match="Its aliases: champion"):
         three.resolve("brain", "best")
 
 
-def test_an_unknown_version_gives_the_known_ones(three):
+def test_an_unknown_version_gives_the_known_ones(three: Registry) -> None:
     with pytest.raises(RegistryError, match="Its versions: 1, 2, 3"):
         three.promote("brain", 4)
 
 
 @pytest.mark.parametrize("name", ["", "Brain", "../brain", "a/b", ".hidden", "brain-"])
-def test_a_name_that_could_leave_the_registry_is_refused(registry, make_package, name):
+def test_a_name_that_could_leave_the_registry_is_refused(
+    registry: Registry, make_package: Callable[..., Path], name: str
+) -> None:
     with pytest.raises(RegistryError, match="cannot be the name"):
         registry.add(name, make_package(), key="k")
 
 
 @pytest.mark.parametrize("alias", ["7", "../x", "", "Best One"])
-def test_an_alias_that_looks_like_a_version_or_a_path_is_refused(three, alias):
+def test_an_alias_that_looks_like_a_version_or_a_path_is_refused(
+    three: Registry, alias: str
+) -> None:
     with pytest.raises(RegistryError, match="cannot be an alias"):
         three.promote("brain", 1, alias)
 
 
-def test_an_export_is_a_package(three, tmp_path):
+def test_an_export_is_a_package(three: Registry, tmp_path: Path) -> None:
     three.export("brain", 2, tmp_path / "out" / "brain-2")
     exported = read_package(tmp_path / "out" / "brain-2")
     assert exported.weights == read_package(three.fetch("brain", 2)).weights
 
 
-def test_an_export_overwrites_nothing(three, tmp_path):
+def test_an_export_overwrites_nothing(three: Registry, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(RegistryError, match="already there"):
         three.export("brain", 2, tmp_path)
     assert (tmp_path / "mine.txt").read_text() == "keep"
 
 
-def test_a_description_has_lineage_and_card_without_fetching(three):
+def test_a_description_has_lineage_and_card_without_fetching(three: Registry) -> None:
     facts = three.describe("brain", 1)
     assert facts["lineage"]["job"] == "quickstart"
     assert (facts["name"], facts["version"], facts["metrics"]) == ("brain", 1, {})
     assert "Not a medical device" in facts["card"]
 
 
-def test_a_model_is_located_by_folder_by_name_and_by_version(three, make_package):
+def test_a_model_is_located_by_folder_by_name_and_by_version(
+    three: Registry, make_package: Callable[..., Path]
+) -> None:
     folder = make_package(9)
     three.promote("brain", 3)
     assert locate(str(folder), three.uri) == (folder, str(folder))

@@ -28,7 +28,7 @@ class Info:
 
 
 @pytest.fixture(scope="session")
-def registry(tmp_path_factory) -> str:
+def registry(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return the URI of a registry with `brain` 1 and 2, of which 2 is the champion."""
     root = tmp_path_factory.mktemp("serve")
     registry = Registry(str(root / "registry"))
@@ -85,7 +85,7 @@ def scan() -> bytes:
 
 
 @pytest.fixture(scope="session")
-def scan_file(tmp_path_factory, scan: bytes) -> Path:
+def scan_file(tmp_path_factory: pytest.TempPathFactory, scan: bytes) -> Path:
     """Return the path of a PNG file."""
     file = tmp_path_factory.mktemp("scan") / "scan-017.png"
     file.write_bytes(encoded(drawn((512, 420))))

@@ -16,7 +16,7 @@ async function start() {
     view.showProblem(error.message);
     return;
   }
-  const options = state.models.map((model, place) => [place, `${model.name} @ ${model.version}`]);
+  const options = state.models.map((model, place) => [place, view.modelName(model)]);
   view.fillSelect("model", options, 0);
   await useModel(0);
 }
@@ -47,7 +47,7 @@ function listen() {
 
 async function useModel(place) {
   const model = (state.model = state.models[place]);
-  const methods = model.explanations.map((method) => [method.name, method.name]);
+  const methods = model.explanations.map((method) => [method.name, view.methodName(method)]);
   view.fillSelect("method", methods, methods[0]?.[0]);
   fillClasses();
   if (state.file) answer();
@@ -80,7 +80,7 @@ function answer() {
   state.predicted = newest("predicting", (signal) => api.predict(state.model, state.file, signal), {
     done(found) {
       view.showPrediction(found, choose);
-      view.showOrigin(found, state.model.aliases);
+      view.showOrigin(found, state.model);
       fillClasses(found.prediction, element("class").value);
       view.say(`${found.prediction}, ${view.percent(found.probabilities[found.prediction])}`);
     },
@@ -110,9 +110,8 @@ function explain() {
   };
   return newest("explaining", ask, {
     done(found) {
-      const { title } = state.model.explanations.find((known) => known.name === method);
       view.showProblem("");
-      view.showHeat(found, title);
+      view.showHeat(found, state.model.explanations.find((known) => known.name === method));
       view.say(`Heat map for ${found.class}`);
     },
     failed: (error) => view.showProblem(error.message),

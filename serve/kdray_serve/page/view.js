@@ -3,6 +3,15 @@
 const MOST_BARS = 10;
 const element = (id) => document.getElementById(id);
 
+export function modelName({ name, version, aliases }) {
+  return `${name}, version ${version}${aliases.length ? ` (${aliases.join(", ")})` : ""}`;
+}
+
+/** The words before the colon of a title such as "Grad-CAM: maps weighted by ...". */
+export function methodName({ name, title }) {
+  return title.includes(": ") ? title.split(": ")[0] : name;
+}
+
 export function fillSelect(id, options, chosen = "") {
   const select = element(id);
   select.replaceChildren(...options.map(([value, text]) => new Option(text, value)));
@@ -45,21 +54,19 @@ export function showPrediction(answer, choose) {
   element("more").textContent = `and ${left} less probable classes`;
 }
 
-export function showOrigin(answer, aliases) {
-  const alias = aliases.length ? ` (${aliases.join(", ")})` : "";
-  const { name, version } = answer.model;
+export function showOrigin(answer, model) {
   element("origin").hidden = false;
   element("origin").textContent =
-    `Answered by ${name}, version ${version}${alias}, in ${answer.milliseconds.toFixed(0)} ms.`;
+    `Answered by ${modelName(model)} in ${answer.milliseconds.toFixed(0)} ms.`;
 }
 
-export function showHeat(answer, methodTitle) {
+export function showHeat(answer, method) {
   const heat = element("heat");
   heat.src = `data:image/png;base64,${answer.heat_map.png}`;
-  heat.alt = `Heat map of ${answer.method} for the class ${answer.class}`;
+  heat.alt = `Heat map by ${methodName(method)} for the class ${answer.class}`;
   heat.hidden = false;
   element("explained").hidden = false;
-  element("explained").textContent = `Heat map for ${answer.class}. ${methodTitle}`;
+  element("explained").textContent = `Heat map for ${answer.class}. ${method.title}`;
   for (const button of element("bars").querySelectorAll("button"))
     button.setAttribute("aria-pressed", String(button.value === answer.class));
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
 import secrets
 import signal
@@ -122,12 +123,15 @@ def _start(service: Service) -> None:
     from ray import serve
 
     needed = 2 * service.autoscaling.min_replicas * service.cpus_per_replica
-    ray.init(
-        address="local",  # never joins a cluster that happens to run here
-        num_cpus=max(os.cpu_count() or 1, int(needed + 0.999)),
-        include_dashboard=False,
-        logging_level="warning",
-    )
+    try:
+        ray.init(
+            address="local",  # never joins a cluster that happens to run here
+            num_cpus=max(os.cpu_count() or 1, math.ceil(needed)),
+            include_dashboard=False,
+            logging_level="warning",
+        )
+    except Exception as error:  # Ray raises just this when a process of it does not start
+        raise RunError("Ray", f"did not start: {error}", "Its log says more.") from error
     _stop_on_signals()  # Ray has put its own in place
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(

@@ -13,7 +13,7 @@ from PIL import Image
 
 from kdray.models import build_model
 from kdray.registry import Registry, write_package
-from kdray.spec.service import Limits, ServedModel, Service
+from kdray.spec.service import ServedModel, Service
 
 WIDTHS = {"widths": [4, 8, 8, 12, 16]}
 
@@ -54,10 +54,8 @@ def service(registry: str) -> Callable[..., Service]:
     """Return a function that makes a service of `brain` with the given fields."""
 
     def make(**fields: object) -> Service:
-        given = {"models": (ServedModel(name="brain"),), "limits": Limits(), **fields}
-        return Service(
-            apiVersion="kdray/v1", kind="Service", name="test", registry=registry, **given
-        )
+        given = {"models": (ServedModel(name="brain"),), "registry": registry, **fields}
+        return Service(apiVersion="kdray/v1", kind="Service", name="test", **given)
 
     return make
 

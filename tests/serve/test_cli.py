@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,8 @@ from typer.testing import CliRunner
 from kdray.cli import serve
 from kdray.cli.main import build
 from kdray.errors import JobError, JobErrors
+from kdray.spec.service import ServedModel, Service
+from kdray_serve import __main__ as process
 
 SPEC = """
 apiVersion: kdray/v1
@@ -90,12 +95,10 @@ def test_the_exit_code_is_that_of_the_service(started: list[dict[str, Any]]) -> 
 
 def test_an_experiment_is_refused(started: list[dict[str, Any]], tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_text(
-        "{apiVersion: kdray/v1, kind: Experiment, name: e, data: {source: table, image_size: 32},"
-        " teachers: [cnn5], students: [{id: s, model: cnn5}]}".replace(
-            "source: table", "source: {name: folder, params: {path: x}}"
-        )
+        "{apiVersion: kdray/v1, kind: Experiment, name: e, data: {source: phantom},"
+        " teachers: [cnn5], students: [{id: s, model: cnn5}]}"
     )
-    with pytest.raises(JobError, match=r"kdray run|Experiment"):
+    with pytest.raises(JobError, match="Use `kdray run`"):
         run(tmp_path / "job.yaml")
     assert started == []
 
@@ -109,11 +112,53 @@ def test_a_typo_in_the_spec_is_found_before_anything_starts(
     assert started == []
 
 
-def served(config: dict[str, Any], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Return the process of the service for a spec that it refuses before Ray starts."""
-    (folder / "service.json").write_text(json.dumps(config))
-    command = [sys.executable, "-m", "kdray_serve", "--config", str(folder / "service.json")]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+def refused(config: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Return the exit code of the service for a spec that it refuses before Ray starts."""
+    monkeypatch.setattr(process, "_stop_on_signals", lambda: None)
+    monkeypatch.setattr(process, "_serve", lambda service: pytest.fail("Ray would start"))
+    return process.main(["--config", str(config)])
+
+
+def test_an_unknown_model_is_refused_before_ray_starts(
+    service: Callable[..., Service],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    spec = service(models=(ServedModel(name="liver"),), port=free_port())
+    (tmp_path / "service.json").write_text(spec.model_dump_json())
+    assert refused(tmp_path / "service.json", monkeypatch) == 1
+    assert "has no model 'liver'. It has: brain." in capsys.readouterr().err
+
+
+def test_a_damaged_package_is_refused_before_ray_starts(
+    service: Callable[..., Service],
+    registry: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copytree(registry, tmp_path / "registry")
+    weights = tmp_path / "registry" / "brain" / "versions" / "2" / "model.safetensors"
+    weights.write_bytes(b"damaged")
+    spec = service(registry=str(tmp_path / "registry"), port=free_port())
+    (tmp_path / "service.json").write_text(spec.model_dump_json())
+    assert refused(tmp_path / "service.json", monkeypatch) == 1
+    assert "versions/2/model.safetensors: is damaged" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_service_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "service.json").write_text('{"kind": "Service", "models": []}')
+    assert refused(tmp_path / "service.json", monkeypatch) == 2
+    assert "is no Service" in capsys.readouterr().err
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @pytest.mark.end_to_end

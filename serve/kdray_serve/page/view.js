@@ -89,10 +89,11 @@ export function showOpacity(value) {
 
 export function showFacts(model) {
   const { width, height, channels } = model.input;
-  const settings = Object.values(model.architecture.params ?? {}).join(", ");
+  const settings = Object.entries(model.architecture.params ?? {});
+  const network = settings.map(([name, value]) => `${name} ${[value].flat().join(", ")}`);
   const facts = [
     ["Version", [model.version, ...model.aliases].join(", ")],
-    ["Network", [model.architecture.name, settings].filter(Boolean).join(" ")],
+    ["Network", [model.architecture.name, ...network].join("; ")],
     ["Trained as", model.role],
     ["Input", `${width} x ${height}, ${channels === 1 ? "grey" : "colour"}`],
     ["Classes", model.classes.join(", ")],

@@ -3,8 +3,6 @@
 # and chromium (the browser tests).
 VENV := .venv
 BIN := $(VENV)/bin
-export RAY_AUTH_MODE := disabled
-export RAY_USAGE_STATS_ENABLED := 0
 
 .PHONY: help setup quickstart test check format requirements clean
 help: ## Show this list

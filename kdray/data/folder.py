@@ -23,6 +23,9 @@ from kdray.data._tables import read_columns
 from kdray.errors import DataError
 from kdray.spec.strict import Many, Strict
 
+#: Settings that say where the images lie, not which they are: the fingerprint stands for them.
+PLACE = ("path",)
+
 
 class Params(Strict):
     """Where the images lie and which of them count."""

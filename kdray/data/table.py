@@ -14,6 +14,9 @@ from kdray.data._tables import read_columns
 from kdray.errors import DataError
 from kdray.spec.strict import Strict
 
+#: Settings that say where the images lie, not which they are: the fingerprint stands for them.
+PLACE = ("file", "root")
+
 
 class Params(Strict):
     """The table, and what its columns are called."""

@@ -47,8 +47,7 @@ def prepared(
         ModelError: Logits are NaN or infinite.
         ValueError: The shapes do not fit, there is no sample, or a label names no class.
     """
-    values = torch.as_tensor(logits).detach().to("cpu", torch.float64)
-    truth = torch.as_tensor(labels).detach().to("cpu", torch.int64)
+    values, truth = _on_cpu(logits, torch.float64), _on_cpu(labels, torch.int64)
     if values.ndim != 2 or truth.shape != values.shape[:1] or not len(truth):
         raise ValueError(f"logits {tuple(values.shape)} do not fit labels {tuple(truth.shape)}")
     if truth.min() < 0 or truth.max() >= values.shape[1]:
@@ -61,6 +60,12 @@ def prepared(
             "Lower the learning rate, or train in float32.",
         )
     return values.log_softmax(dim=1).numpy(), truth.numpy()
+
+
+def _on_cpu(values: Floats | Ints | torch.Tensor, kind: torch.dtype) -> torch.Tensor:
+    if isinstance(values, np.ndarray):
+        values = torch.tensor(values)  # a copy: arrays that Ray brought are read-only
+    return values.detach().to("cpu", kind)
 
 
 def score_function(

@@ -195,7 +195,10 @@ def _teachers_needed(job: Experiment) -> list[Model]:
 
 def _prepare(job: Experiment, fingerprint: str) -> Step:
     data = job.data.model_dump(mode="json", exclude={"augment"})
-    data["source"] = _part("data", job.data.source.name, job.data.source.params)
+    source = _part("data", job.data.source.name, job.data.source.params)
+    for name in parts.header("data", job.data.source.name).constants.get("PLACE", ()):
+        source["params"].pop(name)  # the same images elsewhere are the same data set
+    data["source"] = source
     facts = {"source": job.data.source.name, "image_size": job.data.image_size}
     content = {"data": data, "images": fingerprint}
     return _step("prepare", job.data.source.name, content, (), facts)

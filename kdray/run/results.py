@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from kdray import __version__
+import kdray
 from kdray.plan import ArmSteps, Plan
 from kdray.store import Store
 
@@ -25,7 +28,8 @@ def collect(plan: Plan, store: Store, seconds: Mapping[str, float]) -> dict[str,
         "description": plan.job.description,
         "select": plan.job.train.select,
         "confidence": plan.job.evaluate.confidence,
-        "version": __version__,
+        "version": kdray.__version__,
+        "code": code_version(),
         "dataset": {**store.finished(plan.prepare.path), "key": plan.prepare.key},
         "splits": evaluated["splits"],
         "models": [_with_runs(model, store) for model in evaluated["models"]],
@@ -41,6 +45,17 @@ def collect(plan: Plan, store: Store, seconds: Mapping[str, float]) -> dict[str,
         ],
         "seconds": dict(seconds),
     }
+
+
+@cache
+def code_version() -> str:
+    """Return a hash of kdray's source files, 12 hexadecimal digits."""
+    root = Path(kdray.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(str(path.relative_to(root)).encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def best_arm(plan: Plan, store: Store) -> tuple[ArmSteps, float]:

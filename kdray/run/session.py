@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ from kdray.spec.experiment import Resources
 
 #: Settings that Ray and the C library read when a process starts; the user's own win.
 _ENVIRONMENT = {
-    "RAY_AUTH_MODE": "disabled",  # the session listens on this machine only
     "RAY_USAGE_STATS_ENABLED": "0",
+    # A busy small machine is slow, not broken: Ray's own patience is 30 s.
+    "RAY_raylet_start_wait_time_s": "180",
+    "RAY_agent_register_timeout_ms": "180000",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "RAY_TRAIN_ENABLE_STATE_ACTOR_RECONCILIATION": "0",
@@ -63,9 +66,16 @@ class Share:
 
 
 def prepare_environment() -> None:
-    """Set what Ray and its workers read when they start, where the user has not."""
+    """Set what Ray and its workers read when they start, where the user has not.
+
+    A Ray that is started here listens on every address of the machine, so it is closed to all who
+    lack a token that only this process and its workers know.
+    """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    if "RAY_AUTH_MODE" not in os.environ and "RAY_ADDRESS" not in os.environ:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
 @contextmanager

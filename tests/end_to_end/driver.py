@@ -21,7 +21,7 @@ kind: Experiment
 name: tiny
 data:
   source: {name: phantom, params: {num_images: 120}}
-  image_size: 24
+  image_size: 32
   channels: 1
 teachers:
   - {id: big, model: {name: cnn5, params: {widths: [8, 8, 16, 16, 16]}}}
@@ -73,7 +73,9 @@ class Kdray:
             process.kill()
         return process.returncode, output
 
-    def run_until(self, wanted: Callable[[Mapping[str, Any]], bool], ending: signal.Signals) -> int:
+    def run_until(
+        self, wanted: Callable[[Mapping[str, Any]], bool], ending: signal.Signals
+    ) -> int:
         """Run the job until an event, then send a signal, and return the exit code.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Nothing is lost: drivers and workers are killed for real, and the job ends as if they were not."""
+"""Nothing is lost: drivers are killed for real, and the job ends as if they were not."""
 
 from __future__ import annotations
 

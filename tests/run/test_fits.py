@@ -25,7 +25,7 @@ from kdray.store import Store
 pytestmark = pytest.mark.ray
 DATA = {
     "source": {"name": "phantom", "params": {"num_images": 120}},
-    "image_size": 24,
+    "image_size": 32,
     "channels": 1,
 }
 MODEL = {"id": "cnn", "model": {"name": "cnn5", "params": {"widths": [4, 4, 8, 8, 8]}}}

@@ -18,11 +18,14 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[str]:
     """Start the suite's one Ray cluster and give its address; other processes join it by that."""
-    import ray
-
-    from kdray.run.session import prepare_environment, start
+    from kdray.run.environment import prepare_environment
 
     prepare_environment()
+
+    import ray
+
+    from kdray.run.session import start
+
     start("local", num_cpus=2)
     yield ray.get_runtime_context().gcs_address
     ray.shutdown()

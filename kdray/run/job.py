@@ -10,6 +10,7 @@ from kdray.data import fingerprint
 from kdray.errors import Stopped
 from kdray.plan import Plan, Step, make_plan
 from kdray.report import write_report
+from kdray.run.environment import prepare_environment
 from kdray.run.journal import Journal, Listener
 from kdray.run.results import collect
 from kdray.run.tell import Teller
@@ -84,7 +85,8 @@ def states(plan: Plan, store: Store) -> list[tuple[Step, str]]:
 
 def _perform(plan: Plan, store: Store, tell: Teller) -> None:
     """Perform the missing steps in one Ray session."""
-    # Ray takes seconds to import, and a finished job needs none of it.
+    prepare_environment()
+    # Ray reads the environment on import, takes seconds, and a finished job needs none of it.
     from kdray.run.stages import perform
 
     perform(plan, store, tell)

@@ -57,6 +57,11 @@ class Store:
         """Return the path of ``name`` inside the store's file system."""
         return f"{self.root}/{name}" if name else self.root
 
+    def uri_of(self, name: str) -> str:
+        """Return the URI of ``name``, as other libraries take it; a path on a local store."""
+        base, mark, query = self.uri.partition("?")
+        return self.path(name) if self.is_local else f"{base.rstrip('/')}/{name}{mark}{query}"
+
     def read(self, name: str) -> bytes | None:
         """Return the bytes of a file, or None where there is none."""
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import traceback
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
-from kdray.errors import KdrayError, RunError
+from kdray.errors import KdrayError, RunError, StoreError
 from kdray.learn import World
 from kdray.run import training
 from kdray.run.relay import Relay
@@ -21,13 +22,14 @@ from kdray.run.training import Assignment
 from kdray.store import Store
 
 
-def run_fits(
+def run_fits(  # noqa: PLR0913 - each is a fact that only the caller knows
     work: Sequence[Assignment],
     store: Store,
     relay: Relay,
     share: Share,
     workers: int,
     max_failures: int,
+    scratch: str = "work/ray",
 ) -> None:
     """Train all assignments that have no result yet, in order, in one worker group.
 
@@ -41,10 +43,13 @@ def run_fits(
         share: What each worker gets.
         workers: Processes that share each run.
         max_failures: Deaths of workers that are survived.
+        scratch: Folder in the storage for Ray's own files, of this driver alone; removed.
 
     Raises:
         RunError: A run failed for a reason that another try would not mend, or too many deaths.
     """
+    for item in work:
+        store.delete(_failure(item))  # of an earlier driver, which was killed before it told
     trainer = TorchTrainer(
         _worker,
         train_loop_config={
@@ -59,57 +64,94 @@ def run_fits(
         ),
         run_config=RunConfig(
             name=uuid.uuid4().hex,  # resuming is by the storage's keys, not by Ray's run
-            storage_path=_ray_folder(store),
+            storage_path=store.uri_of(scratch),
             failure_config=FailureConfig(max_failures=max_failures),
         ),
     )
     try:
         trainer.fit()
     except ray.train.TrainingFailedError as error:
-        raise RunError(
-            work[0].step, f"the workers failed {max_failures + 1} times: {error}."
-        ) from error
+        _raise_told(work, store)
+        times = f"the workers failed {max_failures + 1} times"
+        raise RunError(work[0].step, f"{times}, at last: {_reason(error)}") from error
     finally:
-        store.delete("work/ray")
-    _raise_failure(work, store)
-
-
-def _ray_folder(store: Store) -> str:
-    return store.path("work/ray") if store.is_local else f"{store.uri.split('?')[0]}/work/ray"
+        store.delete(scratch)
+    _raise_told(work, store)
+    for item in work:
+        if store.result(item.path) is None:
+            raise RunError(item.label, "ended without a result.", "Run the same command again.")
 
 
 def _worker(config: dict[str, Any]) -> None:
     torch.set_num_threads(config["threads"])
     context = ray.train.get_context()
-    device = ray.train.torch.get_device() if config["device"] == "cuda" else "cpu"
+    device = ray.train.torch.get_device() if config["device"] == "cuda" else torch.device("cpu")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # NCCL, and whatever names no device
     world = World(context.get_world_rank(), context.get_world_size(), str(device))
     store, relay = Store(config["store"]), config["relay"]
+    if world.share(_is_told(config["work"], store) if world.leads else None):
+        return  # this group was started again after an error that would only come again
     for work in config["work"]:
-        if world.share(store.result(work.path) is not None if world.leads else None):
-            continue
-        if world.leads:
-            relay(
-                {"kind": "run_started", "step": work.step, "run": work.label, "pid": os.getpid()}
-            )
-        try:
-            net, fitted = training.run(work, store, world, relay)
-        except KdrayError as error:
-            if world.leads:
-                store.write_json(
-                    f"work/{work.key}/error.json", [error.where, error.problem, error.remedy]
-                )
-            return  # another try would fail the same way
-        if world.leads:
-            training.publish(work, store, net, fitted)
-            relay({"kind": "run_finished", "step": work.step, "run": work.label})
+        if not _trained(work, store, world, relay):
+            return
     ray.train.report({"runs": len(config["work"])})
 
 
-def _raise_failure(work: Sequence[Assignment], store: Store) -> None:
+def _trained(work: Assignment, store: Store, world: World, relay: Relay) -> bool:
+    """Train a run unless it is finished, and return whether the next one can follow."""
+    if world.share(store.result(work.path) is not None if world.leads else None):
+        return True
+    if world.leads:
+        relay({"kind": "run_started", "step": work.step, "run": work.label, "pid": os.getpid()})
+    try:
+        net, fitted = training.run(work, store, world, relay)
+    except StoreError:
+        raise  # the storage may answer again: another try goes on from the checkpoint
+    except Exception as error:
+        if world.size > 1 and not isinstance(error, KdrayError):
+            raise  # it may be the echo of another worker's death
+        _tell_failure(work, store, error)
+        if world.size > 1:
+            raise  # the others may be waiting for this one: Ray ends them
+        return False
+    if world.leads:
+        training.publish(work, store, net, fitted)
+        relay({"kind": "run_finished", "step": work.step, "run": work.label})
+    return True
+
+
+def _failure(work: Assignment) -> str:
+    """Return the name of the file in which a worker says why a run cannot go on."""
+    return f"work/{work.key}/error.json"
+
+
+def _tell_failure(work: Assignment, store: Store, error: Exception) -> None:
+    if isinstance(error, KdrayError):
+        told = [error.where, error.problem, error.remedy]
+    else:
+        lines = "".join(traceback.format_exception(error)[-3:]).rstrip()
+        told = ["", f"{type(error).__name__}: {error}", f"It was raised here:\n{lines}"]
+    store.write_json(_failure(work), told)
+
+
+def _is_told(work: Sequence[Assignment], store: Store) -> bool:
+    return any(store.exists(_failure(item)) for item in work)
+
+
+def _reason(error: ray.train.TrainingFailedError) -> str:
+    """Return our own error among those of the workers, or all that Ray says."""
+    failures = getattr(error, "worker_failures", {}).values()
+    causes = [getattr(failure, "_base_exc", failure) for failure in failures]
+    known = [str(cause) for cause in causes if isinstance(cause, KdrayError)]
+    return known[0] if known else str(error)
+
+
+def _raise_told(work: Sequence[Assignment], store: Store) -> None:
+    """Raise what a worker said of a run that cannot go on, if one did."""
     for item in work:
-        if store.result(item.path) is None:
-            found = store.read_json(f"work/{item.key}/error.json")
-            store.delete(f"work/{item.key}/error.json")
-            if found is not None:
-                raise RunError(f"{item.label}: {found[0]}", *found[1:])
-            raise RunError(item.label, "ended without a result.", "Run the same command again.")
+        told = store.read_json(_failure(item))
+        if told is not None:
+            store.delete(_failure(item))
+            where = ": ".join(part for part in (item.label, told[0]) if part)
+            raise RunError(where, *told[1:])

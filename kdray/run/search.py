@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -47,13 +50,14 @@ class ArmSearch:
     trial: Assignment
 
 
-def run_searches(
+def run_searches(  # noqa: PLR0913 - each is a fact that only the caller knows
     arms: Sequence[ArmSearch],
     store: Store,
     relay: Relay,
     tell: Tell,
     share: Share,
     concurrent: int,
+    scratch: str = "work/ray",
 ) -> None:
     """Run the trials of all arms in one Tune run, with actors that are reused.
 
@@ -66,6 +70,7 @@ def run_searches(
         tell: Takes the driver's events.
         share: What each trial gets.
         concurrent: Trials at once.
+        scratch: Folder in the storage for Ray's own files, of this driver alone; removed.
 
     Raises:
         RunError: Every trial of an arm failed.
@@ -88,7 +93,7 @@ def run_searches(
             ),
             run_config=tune.RunConfig(
                 name="tune",
-                storage_path=_ray_folder(store),
+                storage_path=store.uri_of(scratch),
                 failure_config=tune.FailureConfig(max_failures=2),
                 verbose=0,
             ),
@@ -96,12 +101,8 @@ def run_searches(
         try:
             tuner.fit()
         finally:
-            store.delete("work/tune")
+            store.delete(scratch)
     board.close()
-
-
-def _ray_folder(store: Store) -> str:
-    return store.path("work/tune") if store.is_local else f"{store.uri.split('?')[0]}/work/tune"
 
 
 class _Board:
@@ -149,9 +150,10 @@ class _Board:
         if "score" not in result or trial_id not in self._running:
             return False
         arm, number = self._running[trial_id]
-        if arm.study.seen(number) >= int(result["epoch"]):
+        epoch, score = int(result["epoch"]), float(result["score"])
+        if arm.study.seen(number) >= epoch:
             return False  # told again by a trial that was restarted
-        return arm.study.report(number, int(result["epoch"]), float(result["score"]))
+        return arm.study.report(number, epoch, score, last=epoch >= arm.trial.train.epochs)
 
     def done(self, trial_id: str, state: str, error: str = "") -> None:
         """Store a finished trial, and its arm's result when it was the last."""
@@ -160,7 +162,7 @@ class _Board:
         arm, number = self._running.pop(trial_id)
         record = arm.study.tell(number, state, error)
         self._store.write_json(f"work/{arm.key}/trial-{number:04d}.json", asdict(record))
-        self._store.delete(f"work/{arm.key}-{number}")
+        self._store.delete(f"work/{_trial_key(arm, number, record.params)}")
         self._say(arm, number, record.state, record.params, record.score)
         self._finish(arm)
 
@@ -172,11 +174,14 @@ class _Board:
         """
         for arm in self.arms:
             if self._store.result(arm.path) is None:
-                errors = [item.error for item in arm.study.records.values() if item.error]
-                reason = (
-                    f"every trial failed; the last: {errors[-1]}" if errors else "was cut short"
-                )
-                raise RunError(arm.label, f"the search {reason}.", "Mend it and run again.")
+                records = list(arm.study.records.values())
+                if len(records) < arm.trials:
+                    raise RunError(arm.label, "the search was cut short.", "Run it again.")
+                # Kept, the failures would count as finished trials, and no run could mend it.
+                self._forget(arm)
+                last = records[-1].error.rstrip(".")
+                problem = f"every trial of the search failed; the last: {last}."
+                raise RunError(arm.label, problem, "Mend it and run again.")
 
     def _finish(self, arm: ArmSearch) -> None:
         best = arm.study.best()
@@ -186,8 +191,14 @@ class _Board:
         chosen = {"number": best.number, "params": best.params, "score": best.score}
         with self._store.publish(arm.path, {"trials": trials, "best": chosen}):
             pass
-        self._store.delete(f"work/{arm.key}")
+        self._forget(arm)
         self._tell({"kind": "search_finished", "step": arm.step, "best": chosen})
+
+    def _forget(self, arm: ArmSearch) -> None:
+        """Remove what is kept of an arm's trials."""
+        for name in self._store.list("work"):
+            if name.split("-")[0] == arm.key:
+                self._store.delete(f"work/{name}")
 
     def _say(
         self,
@@ -210,11 +221,21 @@ def _filled(arm: ArmSearch, number: int, params: Mapping[str, Any]) -> Assignmen
     name, fixed = arm.trial.method or ("none", {})
     return replace(
         arm.trial,
-        key=f"{arm.key}-{number}",
+        key=_trial_key(arm, number, params),
         label=f"{arm.label} trial {number + 1}/{arm.trials}",
         train=arm.trial.train.model_copy(update={"learning_rate": float(rate)}),
         method=(name, {**fixed, **settings}),
     )
+
+
+def _trial_key(arm: ArmSearch, number: int, params: Mapping[str, Any]) -> str:
+    """Return the name of a trial's checkpoints.
+
+    It holds the settings: several trials at once may get others after an interruption, and must
+    not go on from weights that the earlier ones made.
+    """
+    text = json.dumps(dict(params), sort_keys=True, default=str)
+    return f"{arm.key}-{number}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 class _Asker(Searcher):
@@ -273,4 +294,7 @@ def _trial(
         training.run(work, Store(store), World(device=device), relay, on_epoch)
     except KdrayError as error:
         return {"error": str(error)}
+    except Exception as error:  # settings that a part cannot work with: the other trials go on
+        traceback.print_exc()
+        return {"error": f"{type(error).__name__}: {error}"}
     return None

@@ -38,7 +38,7 @@ def perform(plan: Plan, store: Store, tell: Teller) -> None:
         searches = assign.searching(plan)
         if any(store.result(arm.path) is None for arm in searches):
             each = share_of(plan.job.resources, concurrent)
-            run_searches(searches, store, post, tell, each, concurrent)
+            run_searches(searches, store, post, tell, each, concurrent, _scratch(plan))
         _train(assign.distilling(plan, store), plan, store, post)
         _conclude(plan, store, tell, one)
 
@@ -53,7 +53,13 @@ def _train(work: list[Assignment], plan: Plan, store: Store, post: Relay) -> Non
     if missing:
         resources = plan.job.resources
         share = share_of(resources, resources.workers)
-        run_fits(missing, store, post, share, resources.workers, resources.max_failures)
+        deaths = resources.max_failures
+        run_fits(missing, store, post, share, resources.workers, deaths, _scratch(plan))
+
+
+def _scratch(plan: Plan) -> str:
+    """Return the folder of Ray's own files: the job's, for jobs may share a storage."""
+    return f"work/ray-{plan.job.name}"
 
 
 def _conclude(plan: Plan, store: Store, tell: Teller, share: Share) -> None:

@@ -109,12 +109,19 @@ class Study:
         """Return how many epochs of an open trial have been reported."""
         return len(self._values[number])
 
-    def report(self, number: int, epoch: int, value: float) -> bool:
-        """Take the score of an epoch (from 1), and return whether the trial should stop."""
+    def report(self, number: int, epoch: int, value: float, *, last: bool = False) -> bool:
+        """Take the score of an epoch (from 1), and return whether the trial should stop.
+
+        Args:
+            number: The trial.
+            epoch: The epoch.
+            value: Its score.
+            last: Whether it is the trial's last epoch, after which there is nothing to save.
+        """
         trial = self._open[number]
         self._values[number].append(value)
         trial.report(value, epoch)
-        return bool(trial.should_prune())
+        return not last and bool(trial.should_prune())
 
     def tell(self, number: int, state: str, error: str = "") -> Record:
         """Close a trial and return its record."""

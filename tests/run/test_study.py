@@ -100,3 +100,11 @@ def test_whole_steps_give_whole_numbers() -> None:
     made = Study("arm", spaces, {}, Search(), "accuracy")
     _, params = made.ask()
     assert isinstance(params["blocks"], int)
+
+
+def test_a_trial_is_not_stopped_at_its_last_epoch() -> None:
+    made = study(scheduler="asha", reduction_factor=2)
+    for worst in (0.9, 0.5, 0.1):
+        number, _ = made.ask()
+        assert not made.report(number, 1, worst, last=True)
+        assert made.tell(number, "complete").state == "complete"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -81,7 +81,7 @@ def start(address: str, num_cpus: int | None = None, tries: int = 3) -> None:
             if not left:
                 raise RunError(
                     f"Ray ({address})",
-                    f"does not start or answer: {str(error).splitlines()[0]}",
+                    f"does not start or answer: {(str(error).splitlines() or [repr(error)])[0]}",
                     "See `kdray doctor --ray`.",
                 ) from error
 
@@ -107,28 +107,53 @@ def share_of(resources: Resources, at_once: int) -> Share:
     """Return what each of ``at_once`` workers or trials gets.
 
     Raises:
-        RunError: The cluster can never give it.
+        RunError: The cluster can never give it to so many at once.
     """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    most = max((node.get("CPU", 0.0) for node in nodes), default=0.0)
-    total = sum(node.get("CPU", 0.0) for node in nodes)
-    cpus = resources.cpus_per_worker or max(min(most, total / at_once), 0.01)
-    if cpus >= 1:
-        cpus = float(int(cpus))
     gpus = resources.gpus_per_worker
-    if cpus > most or not any(node.get("GPU", 0.0) >= min(gpus, 1) or not gpus for node in nodes):
-        have = ", ".join(
-            f"{node.get('CPU', 0):g} CPU {node.get('GPU', 0):g} GPU" for node in nodes
-        )
-        raise RunError(
-            "resources",
-            f"no node has {cpus:g} CPU and {gpus:g} GPU for one worker (nodes: {have}).",
-            "Lower cpus_per_worker or gpus_per_worker.",
-        )
-    if cpus * at_once > total:
-        raise RunError(
-            "resources",
-            f"{at_once} workers of {cpus:g} CPU need more than the cluster's {total:g}.",
-            "Lower workers or cpus_per_worker.",
-        )
-    return Share(cpus, gpus)
+    nodes = [
+        (node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+    cpus = _even(resources.cpus_per_worker or even_cpus(nodes, gpus, at_once))
+    num_fit = sum(_fitting(node, cpus, gpus) for node in nodes)
+    if num_fit >= at_once:
+        return Share(cpus, gpus)
+    have = ", ".join(f"{cpu:g} CPU {gpu:g} GPU" for cpu, gpu in nodes) or "none"
+    raise RunError(
+        "resources",
+        f"{at_once} at once of {cpus:g} CPU and {gpus:g} GPU each: the cluster has room for "
+        f"{num_fit} (nodes: {have}).",
+        "Lower workers, search.concurrent, cpus_per_worker or gpus_per_worker.",
+    )
+
+
+def even_cpus(nodes: Sequence[tuple[float, float]], gpus: float, at_once: int) -> float:
+    """Return the most CPUs that each of ``at_once`` workers can have; whole ones from 1 on.
+
+    Args:
+        nodes: CPUs and GPUs of each node.
+        gpus: GPUs of a worker.
+        at_once: Workers.
+    """
+    shares = {cpu / count for cpu, _ in nodes if cpu for count in range(1, at_once + 1)}
+    rounded = sorted({_even(share) for share in shares})
+    fitting = [
+        share for share in rounded if sum(_fitting(n, share, gpus) for n in nodes) >= at_once
+    ]
+    return fitting[-1] if fitting else 1.0
+
+
+def _even(cpus: float) -> float:
+    """Return CPUs as Ray counts them: whole ones, or ten-thousandths of one."""
+    return float(int(cpus)) if cpus >= 1 else max(int(cpus * 10_000 + 1e-6), 1) / 10_000
+
+
+def _fitting(node: tuple[float, float], cpus: float, gpus: float) -> int:
+    """Return how many workers a node has room for."""
+    room = int(node[0] / cpus + 1e-9)
+    if gpus <= 0:
+        return room
+    # Ray gives several parts of a GPU from one GPU, several GPUs whole.
+    of_gpus = int(node[1]) * int(1 / gpus + 1e-9) if gpus < 1 else int(node[1] / gpus + 1e-9)
+    return min(room, of_gpus)

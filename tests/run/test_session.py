@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import ray
+
+from kdray.errors import RunError
+from kdray.run.session import Share, share_of
+from kdray.spec.experiment import Resources
+
+
+def nodes(monkeypatch: pytest.MonkeyPatch, *sizes: tuple[float, float]) -> None:
+    def listed() -> list[dict[str, Any]]:
+        found = [{"Alive": True, "Resources": {"CPU": c, "GPU": g}} for c, g in sizes]
+        return [*found, {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}}]
+
+    monkeypatch.setattr(ray, "nodes", listed)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "at_once", "cpus"),
+    [
+        ([(2, 0)], 1, 2),
+        ([(2, 0)], 2, 1),
+        ([(2, 0)], 3, 0.6666),
+        ([(5, 0)], 2, 2),
+        ([(4, 0), (6, 0)], 2, 4),  # 5 each would leave no room on the first node
+        ([(8, 0), (2, 0)], 3, 2),
+    ],
+)
+def test_workers_get_the_most_cpus_that_leave_room_for_all(
+    monkeypatch: pytest.MonkeyPatch, sizes: list[tuple[float, float]], at_once: int, cpus: float
+) -> None:
+    nodes(monkeypatch, *sizes)
+    assert share_of(Resources(), at_once) == Share(cpus, 0)
+
+
+def test_only_nodes_with_gpus_count_for_workers_with_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes(monkeypatch, (64, 0), (8, 1))
+    assert share_of(Resources(gpus_per_worker=1), 1) == Share(8, 1)
+    assert share_of(Resources(gpus_per_worker=0.5), 2) == Share(4, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "at_once", "resources"),
+    [
+        ([(8, 1)], 2, {"gpus_per_worker": 1}),
+        ([(8, 1)], 1, {"gpus_per_worker": 2}),
+        ([(8, 1), (8, 1)], 1, {"gpus_per_worker": 2}),  # no GPU of another node
+        ([(8, 1)], 3, {"gpus_per_worker": 0.5}),
+        ([(3, 0), (3, 0)], 3, {"cpus_per_worker": 2}),
+        ([(2, 0)], 1, {"cpus_per_worker": 4}),
+        ([(2, 0)], 1, {"gpus_per_worker": 1}),
+    ],
+)
+def test_what_could_only_be_waited_for_without_end_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+    sizes: list[tuple[float, float]],
+    at_once: int,
+    resources: dict[str, float],
+) -> None:
+    nodes(monkeypatch, *sizes)
+    with pytest.raises(RunError, match=r"the cluster has room for .* Lower workers"):
+        share_of(Resources.model_validate(resources), at_once)

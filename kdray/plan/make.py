@@ -137,8 +137,11 @@ def make_plan(job: Experiment, fingerprint: str) -> Plan:
     distils = [step for arm in arms for step in arm.distil]
     trained = (*pretrain.values(), *distils)
     count = {"models": len(trained)}
-    evaluate = _step("evaluate", "evaluate", {"evaluate": job.evaluate}, trained, count)
-    shown = {"explain": job.explain, "select": job.train.select}
+    # The results name the models, in the order of the job: keys alone would hide new names.
+    named = {"models": [step.id for step in trained]}
+    measured = {"evaluate": job.evaluate, **named}
+    evaluate = _step("evaluate", "evaluate", measured, trained, count)
+    shown = {"explain": job.explain, "select": job.train.select, **named}
     explain = _step("explain", "explain", shown, trained, {"images": job.explain.images})
     chosen = {"promote": job.promote, "job": job.name, "select": job.train.select}
     promote = _step("promote", "promote", chosen, (evaluate, explain), {})
@@ -245,6 +248,7 @@ def _search(
         "over": list(spaces),
     }
     content = {**settings, "train": job.train.student, "search": job.search, "spaces": spaces}
+    content["seed"] = job.train.seed
     return _step("search", arm.label, content, needs, facts, arm.slug)
 
 

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from typing import Any
+
+from kdray.plan import Plan, make_plan
+from kdray.spec import Experiment
+
+
+def plan(fingerprint: str = "images", **changes: Any) -> Plan:
+    job: dict[str, Any] = {
+        "apiVersion": "kdray/v1",
+        "kind": "Experiment",
+        "name": "job",
+        "data": {"source": "phantom", "image_size": 32, "channels": 1},
+        "teachers": [{"id": "big", "model": "cnn5"}],
+        "students": [{"id": "small", "model": "cnn5"}],
+        "methods": ["none", "kd"],
+        "search": {"learning_rate": {"min": 1e-3, "max": 1e-2}},
+        "evaluate": {"seeds": 2},
+    }
+    return make_plan(Experiment.model_validate({**job, **changes}), fingerprint)
+
+
+def changed(one: Plan, other: Plan) -> set[str]:
+    """Return the kinds of the steps that the second plan does not share with the first."""
+    known = {step.id for step in one.steps()}
+    return {step.kind for step in other.steps() if step.id not in known}
+
+
+ALL = {"prepare", "pretrain", "search", "distil", "evaluate", "explain", "promote"}
+
+
+def test_the_same_job_has_the_same_keys() -> None:
+    assert changed(plan(), plan()) == set()
+
+
+def test_other_images_change_every_step() -> None:
+    assert changed(plan(), plan("others")) == ALL
+
+
+def test_other_spaces_of_the_search_train_no_teacher_again() -> None:
+    other = plan(methods=["none", {"name": "kd", "search": {"alpha": {"min": 0.2, "max": 0.3}}}])
+    assert changed(plan(), other) == ALL - {"prepare", "pretrain"}
+
+
+def test_what_only_the_reader_sees_changes_no_step() -> None:
+    assert changed(plan(), plan(description="other words")) == set()
+
+
+def test_another_seed_repeats_also_the_search_of_the_student_alone() -> None:
+    first, other = plan(), plan(train={"seed": 1})
+    alone = [next(arm for arm in made.arms if arm.arm.teacher is None) for made in (first, other)]
+    keys = [arm.search.key for arm in alone if arm.search is not None]
+    assert len(set(keys)) == 2
+
+
+def test_another_name_of_a_model_reaches_the_steps_that_print_it() -> None:
+    renamed = plan(students=[{"id": "tiny", "model": "cnn5"}])
+    assert {"evaluate", "explain", "promote"} <= changed(plan(), renamed)
+
+
+def test_more_seeds_keep_the_runs_of_the_first_ones() -> None:
+    more = plan(evaluate={"seeds": 3})
+    known = {step.id for step in plan().steps()}
+    new = [step.label for step in more.steps() if step.kind == "distil" and step.id not in known]
+    assert new == ["small alone seed 2", "small <- big (kd) seed 2"]

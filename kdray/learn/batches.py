@@ -71,9 +71,10 @@ class Batches:
             device = self.world.device
             yield Batch(images.to(device), labels.to(device), share)
 
-    def logits(self, net: Net, split: str, batch_size: int = 256) -> tuple[np.ndarray, np.ndarray]:
+    def logits(self, net: Net, split: str) -> tuple[np.ndarray, np.ndarray]:
         """Return logits ``[N, C]`` and labels ``[N]`` of a split, the net in eval mode."""
         indices = self.dataset.split(split)
+        batch_size = images_at_once(self.dataset.info.image_size)
         net.module.eval()
         with torch.inference_mode():
             seen = [
@@ -81,3 +82,8 @@ class Batches:
                 for chunk in np.array_split(indices, max(1, -(-len(indices) // batch_size)))
             ]
         return torch.cat(seen).float().cpu().numpy(), self.dataset.labels[indices]
+
+
+def images_at_once(image_size: int) -> int:
+    """Return how many images a net looks at together where the number is free: memory is not."""
+    return max(1, min(256, 2**24 // image_size**2))

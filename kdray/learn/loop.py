@@ -90,16 +90,16 @@ def fit(
     if settings.precision == "float16" and not world.device.startswith("cuda"):
         raise RunError("train.precision", "float16 needs a GPU.", "Use bfloat16 or float32.")
     optim = optimizer(net.module.parameters(), settings)
+    scaler = torch.amp.GradScaler(enabled=settings.precision == "float16")
     saved = world.share(hooks.load() if world.leads else None)
-    progress = states.restore(saved, net.module, optim) if saved else Progress()
-    parallel = world.parallel(net)
-    stepper = _Stepper(parallel, objective, optim, settings)
+    progress = states.restore(saved, net.module, optim, scaler) if saved else Progress()
+    stepper = _Stepper(world.parallel(net), objective, optim, scaler, settings)
     stop = world.share(_replay(progress, select, hooks) if world.leads else None)
     while not (stop or _is_over(progress, settings)):
         epoch = _epoch(stepper, net, batches, len(progress.epochs) + 1, hooks)
         progress.keep(epoch, select, net.module)
         if world.leads:
-            hooks.save(states.save(progress, net.module, optim))
+            hooks.save(states.save(progress, net.module, optim, scaler))
         stop = world.share(hooks.epoch(epoch, progress.best_epoch) if world.leads else None)
     return Fitted(progress.best_state, tuple(progress.epochs), progress.best_epoch)
 
@@ -126,13 +126,18 @@ class _Stepper:
     """One optimizer step after the other."""
 
     def __init__(
-        self, net: Net, objective: Objective, optim: torch.optim.Optimizer, settings: Train
+        self,
+        net: Net,
+        objective: Objective,
+        optim: torch.optim.Optimizer,
+        scaler: torch.amp.GradScaler,
+        settings: Train,
     ) -> None:
         self.net = net
         self.settings = settings
         self._objective = objective
         self._optim = optim
-        self._scaler = torch.amp.GradScaler(enabled=settings.precision == "float16")
+        self._scaler = scaler
 
     def step(self, batch: Batch, rate: float) -> Mapping[str, Tensor]:
         """Take one step and return the terms of its loss, detached."""

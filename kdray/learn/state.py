@@ -80,7 +80,12 @@ def better(score: float, than: float, select: str) -> bool:
     return score < than if select == "loss" else score > than
 
 
-def save(progress: Progress, module: nn.Module, optim: torch.optim.Optimizer) -> bytes:
+def save(
+    progress: Progress,
+    module: nn.Module,
+    optim: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+) -> bytes:
     """Return a run's state as bytes."""
     buffer = io.BytesIO()
     state: dict[str, Any] = {
@@ -89,15 +94,23 @@ def save(progress: Progress, module: nn.Module, optim: torch.optim.Optimizer) ->
         "best_state": progress.best_state,
         "module": module.state_dict(),
         "optimizer": optim.state_dict(),
+        "scaler": scaler.state_dict(),
     }
     torch.save(state, buffer)
     return buffer.getvalue()
 
 
-def restore(data: bytes, module: nn.Module, optim: torch.optim.Optimizer) -> Progress:
-    """Load a run's state into module and optimizer, and return where it stands."""
+def restore(
+    data: bytes,
+    module: nn.Module,
+    optim: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+) -> Progress:
+    """Load a run's state into module, optimizer and scaler, and return where it stands."""
     state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     module.load_state_dict(state["module"])
     optim.load_state_dict(state["optimizer"])
+    if scaler.is_enabled():
+        scaler.load_state_dict(state["scaler"])
     epochs = [Epoch(**epoch) for epoch in state["epochs"]]
     return Progress(epochs, state["best_epoch"], state["best_state"])

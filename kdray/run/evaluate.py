@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import ray
+from numpy.typing import NDArray
 
 from kdray import measure
 from kdray.data import Dataset
 from kdray.infer import Predictor
+from kdray.learn import images_at_once
 from kdray.net import Net
 from kdray.plan import Plan
 from kdray.registry.package import read_package
@@ -70,7 +72,8 @@ def run_evaluate(plan: Plan, store: Store, share: Share, tell: Tell) -> None:
     rows = entries(plan)
     paths = [path for row in rows for path in row.paths]
     task = ray.remote(**_options(share))(_evaluate)
-    pending = {task.remote(store.uri, plan.prepare.path, path): path for path in paths}
+    given = (store.uri, plan.prepare.path)
+    pending = {task.remote(*given, path, share.device): path for path in paths}
     found: dict[str, dict[str, Any]] = {}
     while pending:
         done, _ = ray.wait(list(pending), num_returns=1)
@@ -98,18 +101,25 @@ def _options(share: Share) -> dict[str, Any]:
     return {"num_cpus": share.cpus, "num_gpus": share.gpus, "max_retries": 3}
 
 
-def _evaluate(uri: str, dataset_path: str, path: str) -> dict[str, Any]:
+def _evaluate(uri: str, dataset_path: str, path: str, device: str = "cpu") -> dict[str, Any]:
     """Return logits, labels and scores of one model on every split that is no training split."""
     store = Store(uri)
     dataset = Dataset.open(store.fetch(dataset_path))
-    predictor = Predictor(store.fetch(path))
+    predictor = Predictor(store.fetch(path), device)
     seen: dict[str, Any] = {"logits": {}, "labels": {}, "scores": {}}
     for name, indices in _test_splits(dataset).items():
-        logits = predictor.logits(dataset.images(indices))
+        logits = _logits(predictor, dataset, indices)
         labels = dataset.labels[indices]
         seen["logits"][name], seen["labels"][name] = logits, labels
         seen["scores"][name] = measure.scores(logits, labels, dataset.info.classes)
     return seen
+
+
+def _logits(predictor: Predictor, dataset: Dataset, indices: np.ndarray) -> NDArray[np.float32]:
+    """Return the logits ``[N, C]`` of any number of images, a batch at a time."""
+    chunks = -(-len(indices) // images_at_once(dataset.info.image_size))
+    parts = np.array_split(indices, max(1, chunks))
+    return np.concatenate([predictor.logits(dataset.images(part)) for part in parts])
 
 
 def _test_splits(dataset: Dataset) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from kdray import measure
 from kdray.data import Dataset
-from kdray.errors import ExplainError
+from kdray.errors import ExplainError, ModelError
 from kdray.infer import Predictor
 from kdray.plan import Plan
 from kdray.report.figure import ExplainedImage, Prediction, explanation_figure
@@ -131,7 +131,7 @@ def _map(
         target = np.array([label], dtype=np.int64)
         maps = predictor.explain(image[None], part.name, part.params, target)
         return np.asarray(maps[0], dtype=np.float32)
-    except ExplainError as error:
+    except (ExplainError, ModelError) as error:  # a model without the place it looks at, say
         return error.problem
 
 

@@ -87,7 +87,7 @@ def run(
         seed=work.seed,
     )
     net = replace(net, module=net.module.to(world.device))
-    views = Views(work.augment, work.seed, info.mean, info.std)
+    views = Views(work.augment, work.seed, info.mean, info.std, world.device)
     batches = Batches(dataset, views, work.train.batch_size, work.seed, world)
     objective = _objective(work, store, dataset, world)
     hooks = _hooks(work, store, tell, on_epoch)

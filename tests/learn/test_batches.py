@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, distributed, multiprocessing
 
 from kdray.data import Dataset
-from kdray.learn import Labels, World, fit
+from kdray.learn import Labels, World, fit, images_at_once
 from kdray.spec.experiment import Train
 from tests.learn.small import make_batches, small_net
 
@@ -70,3 +70,7 @@ def test_two_processes_learn_the_weights_of_one(
     both, one = torch.load(out), _trained(dataset, World())
     for name, value in one.items():
         np.testing.assert_allclose(both[name].numpy(), value.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_fewer_images_are_looked_at_together_when_they_are_large() -> None:
+    assert [images_at_once(size) for size in (32, 224, 512, 1024, 4096)] == [256, 256, 64, 16, 1]

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 
 from kdray import parts
-from kdray.models._weights import load_weights
+from kdray.models._weights import load_weights, weights_hash
 from kdray.net import Net
 
-__all__ = ["build_model", "load_weights"]
+__all__ = ["build_model", "load_weights", "weights_hash"]
 
 
 def build_model(  # noqa: PLR0913 - what a model depends on, each by name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Mapping
 from pathlib import PurePosixPath
@@ -65,7 +66,26 @@ def load_weights(module: nn.Module, uri: str, *, channels: int, classes: int) ->
     return tuple(notes)
 
 
+def weights_hash(uri: str) -> str:
+    """Return the SHA-256 of a weights file, hexadecimal.
+
+    Args:
+        uri: A path, ``file://...`` or ``s3://...``.
+
+    Raises:
+        ModelError: There is no such file.
+    """
+    return hashlib.sha256(_bytes(uri)).hexdigest()
+
+
 def _read(uri: str) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load(_bytes(uri))
+    except SafetensorError as error:
+        raise ModelError(uri, f"is no safetensors file: {error}.") from error
+
+
+def _bytes(uri: str) -> bytes:
     parts = urlsplit(uri)
     path = PurePosixPath(parts.path if parts.scheme else uri)
     folder = str(path.parent)
@@ -74,10 +94,7 @@ def _read(uri: str) -> dict[str, Tensor]:
     data = Store(folder).read(path.name)
     if data is None:
         raise ModelError(uri, "there is no such file.", "weights: none | imagenet | PATH or URI.")
-    try:
-        return safetensors.torch.load(data)
-    except SafetensorError as error:
-        raise ModelError(uri, f"is no safetensors file: {error}.") from error
+    return data
 
 
 def _same_names(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], uri: str) -> None:

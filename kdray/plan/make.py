@@ -119,28 +119,28 @@ class Plan:
         )
 
 
-def make_plan(job: Experiment, fingerprint: str) -> Plan:
+def make_plan(job: Experiment, fingerprint: str, weights: Mapping[str, str] | None = None) -> Plan:
     """Return the plan of a job.
 
     Args:
         job: The job.
         fingerprint: Changes whenever the images of its source change.
+        weights: Path or URI of each weights file of its models -> hash of its content.
 
     Raises:
         JobError: A pair names a model that the job does not have, or no method fits.
     """
-    prepare = _prepare(job, fingerprint)
-    pretrain = {model.id: _pretrain(job, model, prepare) for model in _teachers_needed(job)}
-    arms = tuple(_arm_steps(job, arm, prepare, pretrain) for arm in arms_of(job))
+    prepare, files = _prepare(job, fingerprint), weights or {}
+    pretrain = {item.id: _pretrain(job, item, prepare, files) for item in _teachers_needed(job)}
+    arms = tuple(_arm_steps(job, arm, prepare, pretrain, files) for arm in arms_of(job))
     if not arms:
         raise JobError("methods", "no pair has a method.", "List `none` or a method of a teacher.")
     distils = [step for arm in arms for step in arm.distil]
     trained = (*pretrain.values(), *distils)
     count = {"models": len(trained)}
-    # The results name the models, in the order of the job: keys alone would hide new names.
+    # Results name the models, in order: keys alone would hide new names.
     named = {"models": [step.id for step in trained]}
-    measured = {"evaluate": job.evaluate, **named}
-    evaluate = _step("evaluate", "evaluate", measured, trained, count)
+    evaluate = _step("evaluate", "evaluate", {"evaluate": job.evaluate, **named}, trained, count)
     shown = {"explain": job.explain, "select": job.train.select, **named}
     explain = _step("explain", "explain", shown, trained, {"images": job.explain.images})
     chosen = {"promote": job.promote, "job": job.name, "select": job.train.select}
@@ -161,7 +161,7 @@ def arms_of(job: Experiment) -> tuple[Arm, ...]:
             key = (student.id, needed.id if needed else None, method.name)
             arms.setdefault(key, Arm(student, needed, method))
     order = [(student, teacher) for student in students for teacher in (None, *teachers)]
-    return tuple(sorted(arms.values(), key=lambda arm: order.index(_ends(arm))))
+    return tuple(arms[key] for key in sorted(arms, key=lambda key: order.index(key[:2])))
 
 
 def spaces_of(search: Search, method: Method) -> dict[str, Space]:
@@ -177,10 +177,6 @@ def spaces_of(search: Search, method: Method) -> dict[str, Space]:
     if search.learning_rate is not None:
         spaces["learning_rate"] = search.learning_rate
     return spaces
-
-
-def _ends(arm: Arm) -> tuple[str, str | None]:
-    return (arm.student.id, arm.teacher.id if arm.teacher else None)
 
 
 def _known(models: Mapping[str, Model], name: str, where: str) -> Model:
@@ -203,34 +199,41 @@ def _prepare(job: Experiment, fingerprint: str) -> Step:
         source["params"].pop(name)  # the same images elsewhere are the same data set
     data["source"] = source
     facts = {"source": job.data.source.name, "image_size": job.data.image_size}
-    content = {"data": data, "images": fingerprint}
-    return _step("prepare", job.data.source.name, content, (), facts)
+    return _step("prepare", job.data.source.name, {"data": data, "images": fingerprint}, (), facts)
 
 
-def _pretrain(job: Experiment, model: Model, prepare: Step) -> Step:
-    settings = {"model": _model(model), "train": job.train.teacher, **_training(job)}
+def _pretrain(job: Experiment, model: Model, prepare: Step, files: Mapping[str, str]) -> Step:
+    settings = {"model": _model(model, files), "train": job.train.teacher, **_training(job)}
+    settings |= {"seed": job.train.seed}
     facts = {"epochs": job.train.teacher.epochs, "workers": job.resources.workers}
-    settings["seed"] = job.train.seed
     return _step("pretrain", model.id, settings, (prepare,), facts)
 
 
-def _arm_steps(job: Experiment, arm: Arm, prepare: Step, pretrain: Mapping[str, Step]) -> ArmSteps:
+def _arm_steps(
+    job: Experiment,
+    arm: Arm,
+    prepare: Step,
+    pretrain: Mapping[str, Step],
+    files: Mapping[str, str],
+) -> ArmSteps:
     spaces = spaces_of(job.search, arm.method)
     method = _part("distill", arm.method.name, arm.method.params)
-    settings = {"model": _model(arm.student), "method": method, **_training(job)}
+    settings = {"model": _model(arm.student, files), "method": method, **_training(job)}
     needs = (prepare,) if arm.teacher is None else (prepare, pretrain[arm.teacher.id])
     search = _search(job, arm, settings, spaces, needs) if spaces else None
     before = needs if search is None else (*needs, search)
+    facts = {"epochs": job.train.student.epochs, "workers": job.resources.workers}
+    seeds = [job.train.seed + index for index in range(job.evaluate.seeds)]
     distil = tuple(
         _step(
             "distil",
-            f"{arm.label} seed {job.train.seed + index}",
-            {**settings, "train": job.train.student, "seed": job.train.seed + index},
+            f"{arm.label} seed {seed}",
+            {**settings, "train": job.train.student, "seed": seed},
             before,
-            slug=f"{arm.slug}-s{job.train.seed + index}",
-            facts={"epochs": job.train.student.epochs, "workers": job.resources.workers},
+            facts,
+            f"{arm.slug}-s{seed}",
         )
-        for index in range(job.evaluate.seeds)
+        for seed in seeds
     )
     return ArmSteps(arm, spaces, search, distil)
 
@@ -247,8 +250,8 @@ def _search(
         "epochs": job.search.epochs or job.train.student.epochs,
         "over": list(spaces),
     }
-    content = {**settings, "train": job.train.student, "search": job.search, "spaces": spaces}
-    content["seed"] = job.train.seed
+    own = {"train": job.train.student, "search": job.search, "spaces": spaces}
+    content = {**settings, **own, "seed": job.train.seed}
     return _step("search", arm.label, content, needs, facts, arm.slug)
 
 
@@ -260,11 +263,9 @@ def _training(job: Experiment) -> dict[str, Any]:
     }
 
 
-def _model(model: Model) -> dict[str, Any]:
-    return {
-        "part": _part("models", model.model.name, model.model.params),
-        "weights": model.weights,
-    }
+def _model(model: Model, files: Mapping[str, str]) -> dict[str, Any]:
+    part = _part("models", model.model.name, model.model.params)
+    return {"part": part, "weights": files.get(model.weights, model.weights)}
 
 
 def _part(folder: str, name: str, params: Mapping[str, Any]) -> dict[str, Any]:

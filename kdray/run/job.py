@@ -8,6 +8,7 @@ from typing import Any
 
 from kdray.data import fingerprint
 from kdray.errors import Stopped
+from kdray.models import weights_hash
 from kdray.plan import Plan, Step, make_plan
 from kdray.report import write_report
 from kdray.run.environment import prepare_environment
@@ -24,8 +25,11 @@ def plan_job(job: Experiment) -> Plan:
     Raises:
         DataError: The source's images are not there.
         JobError: The job names what does not exist.
+        ModelError: A weights file is not there.
     """
-    return make_plan(job, fingerprint(job.data))
+    uris = {model.weights for model in (*job.teachers, *job.students)}
+    weights = {uri: weights_hash(uri) for uri in sorted(uris - {"none", "imagenet"})}
+    return make_plan(job, fingerprint(job.data), weights)
 
 
 def run_job(

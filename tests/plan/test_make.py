@@ -64,3 +64,10 @@ def test_more_seeds_keep_the_runs_of_the_first_ones() -> None:
     known = {step.id for step in plan().steps()}
     new = [step.label for step in more.steps() if step.kind == "distil" and step.id not in known]
     assert new == ["small alone seed 2", "small <- big (kd) seed 2"]
+
+
+def test_another_content_of_a_weights_file_trains_its_teacher_again() -> None:
+    teacher = {"id": "big", "model": "cnn5", "weights": "w.safetensors"}
+    given = plan(teachers=[teacher]).job
+    first, other = (make_plan(given, "images", {"w.safetensors": name}) for name in ("a", "b"))
+    assert changed(first, other) == ALL - {"prepare"}

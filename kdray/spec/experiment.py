@@ -100,6 +100,13 @@ class Training(Strict):
     seed: int = Field(0, ge=0)
     """Seed of the teachers; student run k uses seed + k."""
 
+    @field_validator("student")
+    @classmethod
+    def _by_its_method(cls, train: Train) -> Train:
+        if train.class_weights:
+            raise ValueError("class_weights is for teachers: a student's loss is its method's")
+        return train
+
 
 class Search(Strict):
     """The search for each pair and method over its hyperparameters and the learning rate."""

@@ -131,7 +131,7 @@ def _tell_failure(work: Assignment, store: Store, error: Exception) -> None:
         told = [error.where, error.problem, error.remedy]
     else:
         lines = "".join(traceback.format_exception(error)[-3:]).rstrip()
-        told = ["", f"{type(error).__name__}: {error}", f"It was raised here:\n{lines}"]
+        told = ["", f"{type(error).__name__}: {error}.", f"It was raised here:\n{lines}"]
     store.write_json(_failure(work), told)
 
 

@@ -1,0 +1,71 @@
+"""What becomes of an error in a worker of Ray Train, without Ray."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from kdray.errors import RunError, StoreError
+from kdray.learn import World
+from kdray.run import fits
+from kdray.run.relay import Relay
+from kdray.run.training import Assignment
+from kdray.spec.experiment import Augment, Model, Train
+from kdray.store import Store
+
+WORK = Assignment(
+    path="steps/pretrain/net",
+    key="net",
+    label="the net",
+    step="pretrain/net",
+    dataset="steps/prepare/data",
+    role="teacher",
+    model=Model.model_validate({"id": "net", "model": "cnn5"}),
+    train=Train(),
+    augment=Augment(),
+    select="macro_f1",
+    seed=0,
+    method=None,
+    teacher=None,
+    lineage={},
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path))
+
+
+def fail(monkeypatch: pytest.MonkeyPatch, store: Store, error: Exception) -> bool:
+    def run(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(fits.training, "run", run)
+    return fits._trained(WORK, store, World(), cast(Relay, lambda event: None))
+
+
+def test_an_error_that_would_come_again_ends_the_run_and_is_told_as_it_was(
+    monkeypatch: pytest.MonkeyPatch, store: Store
+) -> None:
+    assert not fail(monkeypatch, store, RunError("epoch 1", "is not finite.", "Lower the rate."))
+    with pytest.raises(RunError, match=r"^the net: epoch 1: is not finite. Lower the rate.$"):
+        fits._raise_told([WORK], store)
+    fits._raise_told([WORK], store)  # told once
+
+
+def test_an_error_that_nobody_foresaw_is_told_with_its_place(
+    monkeypatch: pytest.MonkeyPatch, store: Store
+) -> None:
+    assert not fail(monkeypatch, store, TypeError("no such thing"))
+    with pytest.raises(RunError, match=r"the net: TypeError: no such thing\.(.|\n)*test_failures"):
+        fits._raise_told([WORK], store)
+
+
+def test_a_storage_that_does_not_answer_is_left_to_another_try(
+    monkeypatch: pytest.MonkeyPatch, store: Store
+) -> None:
+    with pytest.raises(StoreError):
+        fail(monkeypatch, store, StoreError("s3://b", "does not answer."))
+    fits._raise_told([WORK], store)

@@ -9,7 +9,7 @@ import pytest
 
 from kdray.errors import RunError, StoreError
 from kdray.learn import World
-from kdray.run import fits
+from kdray.run import fits, training
 from kdray.run.relay import Relay
 from kdray.run.training import Assignment
 from kdray.spec.experiment import Augment, Model, Train
@@ -42,7 +42,7 @@ def fail(monkeypatch: pytest.MonkeyPatch, store: Store, error: Exception) -> boo
     def run(*_: Any) -> None:
         raise error
 
-    monkeypatch.setattr(fits.training, "run", run)
+    monkeypatch.setattr(training, "run", run)
     return fits._trained(WORK, store, World(), cast(Relay, lambda event: None))
 
 

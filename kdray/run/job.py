@@ -66,11 +66,10 @@ def run_job(
         ]
         journal.event("job_started", steps=steps)
         teller = Teller(journal, plan)
-        missing = [step for step, state in states(plan, store) if state != "done"]
         for item in steps:
             if item["state"] == "done":
                 journal.event("step_skipped", item["id"])
-        if missing:
+        if any(item["state"] != "done" for item in steps):
             _interruptible(lambda: _perform(plan, store, teller))
         return _finish(plan, store, journal, spec)
 

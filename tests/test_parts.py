@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from kdray import parts
 from kdray.errors import JobError
 from kdray.models import build_model
-from kdray.net import Look, look
+from kdray.net import Look, Wants, look
 from kdray.spec.space import Space
 from kdray.spec.strict import Part, Strict
 
@@ -122,7 +122,7 @@ def test_a_methods_gradient_pulls_towards_the_labels(name: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model_gives_logits_and_maps(name: str) -> None:
     net = build_model(name, {}, channels=3, classes=5, image_size=32)
-    seen = look(net, torch.randn(2, 3, 32, 32), list(net.taps))
+    seen = look(net, torch.randn(2, 3, 32, 32), Wants(tuple(net.taps)))
     stages = [tap for tap in net.taps if tap.startswith("stage")]
     assert seen.logits.shape == (2, 5)
     assert stages == [f"stage{i + 1}" for i in range(len(stages))]

@@ -119,11 +119,11 @@ def _given(settings: list[str] | tuple[()]) -> dict[str, Any]:
 def _taps(net: Net, channels: int, image_size: int) -> list[dict[str, Any]]:
     import torch
 
-    from kdray.net import look
+    from kdray.net import Wants, look
 
     net.module.eval()
     with torch.no_grad():
-        seen = look(net, torch.zeros(1, channels, image_size, image_size), list(net.taps))
+        seen = look(net, torch.zeros(1, channels, image_size, image_size), Wants(tuple(net.taps)))
     return [
         {
             "name": name,

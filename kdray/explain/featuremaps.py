@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kdray.explain._maps import finished
-from kdray.net import Net, look
+from kdray.net import Net, Wants, look
 from kdray.spec.strict import Strict
 
 
@@ -38,5 +38,5 @@ def explain(params: Params, net: Net, images: Tensor, target: Tensor) -> Tensor:
         ModelError: The network has no such tap.
     """
     with torch.no_grad():
-        maps = look(net, images, (params.tap,)).maps[params.tap].mean(dim=1)
+        maps = look(net, images, Wants((params.tap,))).maps[params.tap].mean(dim=1)
     return finished(maps, (images.shape[2], images.shape[3]), "featuremaps")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, distributed
 
-from kdray.net import Net, Tap
+from kdray.net import Net
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,4 @@ class World:
         wrapped = torch.nn.parallel.DistributedDataParallel(
             net.module, device_ids=[self.device] if self.device.startswith("cuda") else None
         )
-        taps = {
-            name: Tap(f"module.{tap.path}", tap.layout, tap.grid, tap.prefix)
-            for name, tap in net.taps.items()
-        }
-        return Net(wrapped, taps)
+        return replace(net, parallel=wrapped)

@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 from kdray import parts
 from kdray.errors import ExplainError, ModelError
 from kdray.explain._maps import finished
-from kdray.net import Net, Tap, look
+from kdray.net import Net, Tap, Wants, look
 
 NAMES = parts.names("explain")
 CAMS = [name for name in NAMES if name.endswith("cam")]
@@ -75,7 +75,7 @@ def test_the_average_feature_map_is_the_mean_over_channels_at_the_tap(
     net: Net, images: Tensor
 ) -> None:
     part = parts.load("explain", "featuremaps")
-    grid = look(net, images[:1], ["stage1"]).maps["stage1"].detach().numpy()[0]
+    grid = look(net, images[:1], Wants(("stage1",))).maps["stage1"].detach().numpy()[0]
     mean = (grid[0] + grid[1]) / 2
     heat = part.explain(part.Params(tap="stage1"), net, images[:1], TARGET[:1])[0]
     # The 4 x 4 map is enlarged four times: the corner pixels keep the corner values.

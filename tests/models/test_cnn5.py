@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from kdray.errors import ModelError
 from kdray.models.cnn5 import Params, build
-from kdray.net import look
+from kdray.net import Wants, look
 
 
 def parameters(widths: tuple[int, ...]) -> int:
@@ -49,7 +49,7 @@ def test_the_default_computes_1156_million_macs_at_224_px() -> None:
 
 def test_each_stage_is_seen_before_its_pooling() -> None:
     net = build(Params(widths=(4, 5, 6, 7, 8)), channels=1, classes=3, image_size=64)
-    seen = look(net, torch.zeros(2, 1, 64, 64), list(net.taps))
+    seen = look(net, torch.zeros(2, 1, 64, 64), Wants(tuple(net.taps)))
     shapes = {name: tuple(maps.shape[1:]) for name, maps in seen.maps.items()}
     assert shapes == {
         "stage1": (4, 64, 64),

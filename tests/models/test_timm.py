@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kdray.errors import ModelError
 from kdray.models.timm import Params, architectures, build
-from kdray.net import Net, Tap, look
+from kdray.net import Net, Tap, Wants, look
 
 
 @cache
@@ -25,7 +25,9 @@ def seen(made: Net, size: int, *taps: str) -> tuple[Tensor, dict[str, Tensor]]:
     random = torch.Generator().manual_seed(0)
     with torch.no_grad():
         found = look(
-            made, torch.randn(2, 3, size, size, generator=random), taps or list(made.taps)
+            made,
+            torch.randn(2, 3, size, size, generator=random),
+            Wants(taps or tuple(made.taps)),
         )
     return found.logits, dict(found.maps)
 

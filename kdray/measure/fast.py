@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -74,15 +75,21 @@ def score_function(
     """Return the function from log-probabilities ``[N, C]`` and labels ``[N]`` to one score.
 
     Args:
-        name: ``accuracy``, ``macro_f1``, ``auc``, ``ece`` or ``loss``.
+        name: ``accuracy``, ``auc``, ``ece``, ``loss``, or ``macro_`` or ``weighted_`` with
+            ``f1``, ``precision`` or ``recall``, or ``weighted_auc``.
 
     Raises:
         ValueError: There is no such score.
     """
-    known = {
+    known: dict[str, Callable[..., float | None]] = {
         "accuracy": _accuracy,
-        "macro_f1": _macro_f1,
+        **{
+            f"{average}_{score}": partial(_mean_of, score, average == "weighted")
+            for average in ("macro", "weighted")
+            for score in ("f1", "precision", "recall")
+        },
         "auc": _auc,
+        "weighted_auc": partial(_auc, weighted=True),
         "ece": _calibration_error,
         "loss": _loss,
     }
@@ -95,23 +102,36 @@ def _accuracy(log_probabilities: NDArray[np.float64], labels: NDArray[np.int64])
     return float(np.mean(log_probabilities.argmax(axis=1) == labels))
 
 
-def _macro_f1(log_probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
+def _mean_of(
+    score: str,
+    is_weighted: bool,
+    log_probabilities: NDArray[np.float64],
+    labels: NDArray[np.int64],
+) -> float:
+    """Return the mean of one score of the classes that are there, plain or by their support."""
     num_classes = log_probabilities.shape[1]
     predicted = log_probabilities.argmax(axis=1)
     support = np.bincount(labels, minlength=num_classes)
     claimed = np.bincount(predicted, minlength=num_classes)
     hits = np.bincount(labels[predicted == labels], minlength=num_classes)
+    of = {
+        "f1": 2 * hits / np.maximum(support + claimed, 1),
+        "precision": hits / np.maximum(claimed, 1),
+        "recall": hits / np.maximum(support, 1),
+    }[score]
     present = support > 0
-    return float(np.mean(2 * hits[present] / (support + claimed)[present]))
+    return float(np.average(of[present], weights=support[present] if is_weighted else None))
 
 
-def _auc(log_probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> float | None:
-    areas = [
-        _area(np.exp(log_probabilities[:, index]), labels == index)
-        for index in np.flatnonzero(np.bincount(labels, minlength=log_probabilities.shape[1]))
-        if not np.all(labels == index)
-    ]
-    return float(np.mean(areas)) if areas else None
+def _auc(
+    log_probabilities: NDArray[np.float64], labels: NDArray[np.int64], weighted: bool = False
+) -> float | None:
+    support = np.bincount(labels, minlength=log_probabilities.shape[1])
+    present = [index for index in np.flatnonzero(support) if support[index] < len(labels)]
+    if not present:
+        return None
+    areas = [_area(np.exp(log_probabilities[:, index]), labels == index) for index in present]
+    return float(np.average(areas, weights=support[present] if weighted else None))
 
 
 def _area(values: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:

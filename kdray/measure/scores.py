@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from kdray.measure.fast import NUM_BINS, Floats, Ints, prepared
+
+#: Scores of a class whose mean weighted by support is given too.
+WEIGHTED = ("precision", "recall", "f1", "auc")
 
 
 def scores(
@@ -17,9 +20,10 @@ def scores(
     """Return every score of one split, ready for JSON.
 
     Macro means run over the classes that the split holds: a class without any image there has
-    ``support`` 0, nulls for its own scores, and no part in ``macro_f1`` or ``auc``. A class that
-    is there but never predicted has precision 0. The AUC is one against the rest, on softmax
-    probabilities; it is null where the split holds a single class.
+    ``support`` 0, nulls for its own scores, and no part in any mean. Weighted means weigh each
+    class by its support (so ``weighted_recall`` is the accuracy). A class that is there but never
+    predicted has precision 0. The AUC is one against the rest, on softmax probabilities; it is
+    null where the split holds a single class.
 
     Args:
         logits: ``[N, C]``.
@@ -27,8 +31,10 @@ def scores(
         classes: Names of the ``C`` classes.
 
     Returns:
-        ``accuracy``, ``macro_f1``, ``auc``, ``ece`` (expected calibration error of the top class,
-        15 equal bins; Guo et al., 2017, eq. 3), ``loss`` (mean cross-entropy, nats), ``per_class``
+        ``accuracy``, ``macro_f1``, ``macro_precision``, ``macro_recall``, ``auc`` (macro), each of
+        the last four also as ``weighted_...``, ``ece`` (expected calibration error of the top
+        class, 15 equal bins; Guo et al., 2017, eq. 3), ``loss`` (mean cross-entropy, nats),
+        ``per_class``
         (name -> ``precision``, ``recall``, ``f1``, ``auc``, ``support``) and ``confusion``
         (counts, rows are the true classes).
 
@@ -51,6 +57,7 @@ def scores(
         "accuracy": float((predicted == truth).double().mean()),
         "macro_f1": _mean([of["f1"] for of in of_classes.values()]),
         "auc": _mean([of["auc"] for of in of_classes.values()]),
+        **_means(of_classes),
         "ece": float(error),
         "loss": float(torch.nn.functional.nll_loss(log_probabilities, truth)),
         "per_class": of_classes,
@@ -86,6 +93,22 @@ def _area(values: Tensor, positive: Tensor) -> float | None:
     if positive.all() or not positive.any():
         return None
     return float(metrics.binary_auroc(values, positive.long()))
+
+
+def _means(of_classes: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:
+    """Return the plain means of precision and recall, and all means weighted by support."""
+    plain = {
+        f"macro_{key}": _mean([of[key] for of in of_classes.values()])
+        for key in ("precision", "recall")
+    }
+    weighted = {f"weighted_{key}": _weighted(of_classes, key) for key in WEIGHTED}
+    return {**plain, **weighted}
+
+
+def _weighted(of_classes: Mapping[str, Mapping[str, Any]], key: str) -> float | None:
+    defined = [(of[key], of["support"]) for of in of_classes.values() if of[key] is not None]
+    total = sum(support for _, support in defined)
+    return sum(value * support for value, support in defined) / total if defined else None
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -10,7 +10,19 @@ from kdray.errors import ModelError
 from kdray.measure import scores, validation_scores
 from kdray.measure.fast import prepared, score_function
 
-NAMES = ("accuracy", "macro_f1", "auc", "ece", "loss")
+NAMES = (
+    "accuracy",
+    "macro_f1",
+    "macro_precision",
+    "macro_recall",
+    "weighted_f1",
+    "weighted_precision",
+    "weighted_recall",
+    "weighted_auc",
+    "auc",
+    "ece",
+    "loss",
+)
 
 
 def sample(num: int, num_classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

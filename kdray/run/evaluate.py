@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import ray
 from numpy.typing import NDArray
 
 from kdray import measure
@@ -17,13 +16,16 @@ from kdray.learn import images_at_once
 from kdray.net import Net
 from kdray.plan import Plan
 from kdray.registry.package import read_package
-from kdray.run.session import Share, value_of
+from kdray.run.workers import Workers
 from kdray.store import Store
 
 Tell = Callable[[dict[str, Any]], None]
 
 #: Scores that get an interval.
-SUMMARY = ("accuracy", "macro_f1", "auc", "ece", "loss")
+SUMMARY = (
+    *("accuracy", "macro_f1", "macro_precision", "macro_recall", "auc", "ece", "loss"),
+    *("weighted_f1", "weighted_precision", "weighted_recall", "weighted_auc"),
+)
 #: Scores that are compared with the student alone.
 COMPARED = ("accuracy", "macro_f1", "auc", "ece", "loss")
 
@@ -60,26 +62,24 @@ def entries(plan: Plan) -> list[Entry]:
     return teachers + students
 
 
-def run_evaluate(plan: Plan, store: Store, share: Share, tell: Tell) -> None:
+def run_evaluate(plan: Plan, store: Store, workers: Workers, tell: Tell) -> None:
     """Score every model on the test split and store the results with all logits.
 
     Args:
         plan: The job's plan; all its models are trained.
         store: The storage.
-        share: What one evaluation gets.
+        workers: They do it.
         tell: Takes events.
     """
     rows = entries(plan)
     paths = [path for row in rows for path in row.paths]
-    task = ray.remote(**_options(share))(_evaluate)
     given = (store.uri, plan.prepare.path)
-    pending = {task.remote(*given, path, share.device): path for path in paths}
     found: dict[str, dict[str, Any]] = {}
-    while pending:
-        done, _ = ray.wait(list(pending), num_returns=1)
-        found[pending.pop(done[0])] = value_of(done[0])
+    calls = [(*given, path, workers.device) for path in paths]
+    for index, seen in workers.each(_evaluate, calls):
+        found[paths[index]] = seen
         _say(plan, tell, len(found), len(paths), "models")
-    costs = _costs(plan, rows, store, share)
+    costs = _costs(plan, rows, store, workers)
     models = [_row(plan, row, found, costs[row.label]) for row in rows]
     for model in models:
         model["against_alone"] = _against_alone(plan, model, models, found)
@@ -95,10 +95,6 @@ def run_evaluate(plan: Plan, store: Store, share: Share, tell: Tell) -> None:
     }
     with store.publish(plan.evaluate.path, result) as folder:
         np.savez_compressed(folder / "predictions.npz", **arrays, **labels)
-
-
-def _options(share: Share) -> dict[str, Any]:
-    return {"num_cpus": share.cpus, "num_gpus": share.gpus, "max_retries": 3}
 
 
 def _evaluate(uri: str, dataset_path: str, path: str, device: str = "cpu") -> dict[str, Any]:
@@ -137,14 +133,14 @@ def _test_splits(dataset: Dataset) -> dict[str, np.ndarray]:
 
 
 def _costs(
-    plan: Plan, rows: Sequence[Entry], store: Store, share: Share
+    plan: Plan, rows: Sequence[Entry], store: Store, workers: Workers
 ) -> dict[str, dict[str, Any]]:
     """Measure each row's cost, one after the other so that they do not disturb each other."""
-    task = ray.remote(num_cpus=share.cpus, max_retries=3)(_measure_cost)
     by_model = {row.model: row.paths[0] for row in rows}
     repeats = plan.job.evaluate.latency_repeats
     costs = {
-        name: value_of(task.remote(store.uri, path, repeats)) for name, path in by_model.items()
+        name: workers.one(_measure_cost, store.uri, path, repeats)
+        for name, path in by_model.items()
     }
     return {row.label: costs[row.model] for row in rows}
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import ray
 from numpy.typing import NDArray
 
 from kdray import measure
@@ -20,7 +19,7 @@ from kdray.infer import Predictor
 from kdray.plan import Plan
 from kdray.report.figure import ExplainedImage, Prediction, explanation_figure
 from kdray.run.results import best_arm, best_run
-from kdray.run.session import Share, value_of
+from kdray.run.workers import Workers
 from kdray.spec.strict import Part
 from kdray.store import Store
 
@@ -45,17 +44,16 @@ class Subject:
     images: int
 
 
-def run_explain(plan: Plan, store: Store, share: Share) -> None:
+def run_explain(plan: Plan, store: Store, workers: Workers) -> None:
     """Draw the figure for the best student and its teacher, and store it with the agreement.
 
     Args:
         plan: The job's plan; all its models are trained.
         store: The storage.
-        share: What the work gets.
+        workers: One of them does it.
     """
     subject = _subject(plan, store)
-    task = ray.remote(num_cpus=share.cpus, max_retries=3)(_explain)
-    picture, facts = value_of(task.remote(store.uri, subject))
+    picture, facts = workers.one(_explain, store.uri, subject)
     result = {
         **facts,
         "figure": f"{plan.explain.path}/{FIGURE}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +39,38 @@ class Share:
     def as_ray(self) -> dict[str, float]:
         """Return the share as Ray's resources."""
         return {"CPU": self.cpus, **({"GPU": self.gpus} if self.gpus else {})}
+
+
+class RayWorkers:
+    """Tasks on the cluster of the session; a task whose process dies is done again.
+
+    Args:
+        share: What each task gets.
+    """
+
+    def __init__(self, share: Share) -> None:
+        self._share = share
+
+    @property
+    def device(self) -> str:
+        """Where their models compute."""
+        return self._share.device
+
+    def one(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Return what the function returns; on a CPU."""
+        task = ray.remote(num_cpus=self._share.cpus, max_retries=3)(function)
+        return value_of(task.remote(*args))
+
+    def each(
+        self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]
+    ) -> Iterator[tuple[int, Any]]:
+        """Yield the number of each call and what it returned, as they finish."""
+        share = self._share
+        task = ray.remote(num_cpus=share.cpus, num_gpus=share.gpus, max_retries=3)(function)
+        pending = {task.remote(*args): index for index, args in enumerate(calls)}
+        while pending:
+            done, _ = ray.wait(list(pending), num_returns=1)
+            yield pending.pop(done[0]), value_of(done[0])
 
 
 @contextmanager

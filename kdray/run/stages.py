@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import ray
-
 from kdray.plan import Plan
 from kdray.run import assign
-from kdray.run.evaluate import run_evaluate
-from kdray.run.explain import run_explain
+from kdray.run.conclude import conclude
 from kdray.run.fits import run_fits
 from kdray.run.prepare import prepare_into
-from kdray.run.promote import run_promote
 from kdray.run.relay import Relay, relay
 from kdray.run.search import run_searches
-from kdray.run.session import Share, session, share_of, value_of
+from kdray.run.session import RayWorkers, Share, session, share_of
 from kdray.run.tell import Teller
 from kdray.run.training import Assignment
 from kdray.store import Store
@@ -32,7 +28,8 @@ def perform(plan: Plan, store: Store, tell: Teller) -> None:
         one = share_of(plan.job.resources, 1)
         if store.result(plan.prepare.path) is None:
             with tell.step(plan.prepare.id):
-                _prepare(plan, store, post)
+                given = (plan.job.data, store.uri, plan.prepare.path, plan.prepare.id, post)
+                RayWorkers(Share(1, 0)).one(prepare_into, *given)
         _train(assign.pretraining(plan), plan, store, post)
         concurrent = plan.job.search.concurrent
         searches = assign.searching(plan)
@@ -40,12 +37,7 @@ def perform(plan: Plan, store: Store, tell: Teller) -> None:
             each = share_of(plan.job.resources, concurrent)
             run_searches(searches, store, post, tell, each, concurrent, _scratch(plan))
         _train(assign.distilling(plan, store), plan, store, post)
-        _conclude(plan, store, tell, one)
-
-
-def _prepare(plan: Plan, store: Store, post: Relay) -> None:
-    task = ray.remote(num_cpus=1, max_retries=3)(prepare_into)
-    value_of(task.remote(plan.job.data, store.uri, plan.prepare.path, plan.prepare.id, post))
+        conclude(plan, store, tell, RayWorkers(one))
 
 
 def _train(work: list[Assignment], plan: Plan, store: Store, post: Relay) -> None:
@@ -60,15 +52,3 @@ def _train(work: list[Assignment], plan: Plan, store: Store, post: Relay) -> Non
 def _scratch(plan: Plan) -> str:
     """Return the folder of Ray's own files: the job's, for jobs may share a storage."""
     return f"work/ray-{plan.job.name}"
-
-
-def _conclude(plan: Plan, store: Store, tell: Teller, share: Share) -> None:
-    if store.result(plan.evaluate.path) is None:
-        with tell.step(plan.evaluate.id):
-            run_evaluate(plan, store, share, tell)
-    if store.result(plan.explain.path) is None:
-        with tell.step(plan.explain.id):
-            run_explain(plan, store, share)
-    if store.result(plan.promote.path) is None:
-        with tell.step(plan.promote.id):
-            run_promote(plan, store)

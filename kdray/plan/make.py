@@ -13,6 +13,7 @@ from kdray.errors import JobError
 from kdray.spec import Experiment
 from kdray.spec.experiment import Method, Model, Search
 from kdray.spec.space import Space
+from kdray.spec.strict import Part
 
 #: Raised when the code of a step changes what it produces from equal settings.
 CODE = {
@@ -157,9 +158,15 @@ def arms_of(job: Experiment) -> tuple[Arm, ...]:
         student = _known(students, pair.student, f"pairs.{index}.student")
         teacher = _known(teachers, pair.teacher, f"pairs.{index}.teacher")
         for method in job.methods:
-            needed = teacher if parts.header("distill", method.name).constants["NEEDS"] else None
+            needed = teacher if _needs_teacher(method) else None
             key = (student.id, needed.id if needed else None, method.name)
             arms.setdefault(key, Arm(student, needed, method))
+    if not teachers:
+        arms = {
+            (id, None, method.name): Arm(student, None, method)
+            for id, student in students.items()
+            for method in _alone(job)
+        }
     order = [(student, teacher) for student in students for teacher in (None, *teachers)]
     return tuple(arms[key] for key in sorted(arms, key=lambda key: order.index(key[:2])))
 
@@ -177,6 +184,25 @@ def spaces_of(search: Search, method: Method) -> dict[str, Space]:
     if search.learning_rate is not None:
         spaces["learning_rate"] = search.learning_rate
     return spaces
+
+
+def _needs_teacher(method: Method) -> bool:
+    return bool(parts.header("distill", method.name).constants["NEEDS"])
+
+
+def _alone(job: Experiment) -> tuple[Method, ...]:
+    """Return the methods of a job without teachers.
+
+    Raises:
+        JobError: One of them needs a teacher.
+    """
+    for index, method in enumerate(job.methods):
+        if _needs_teacher(method):
+            problem = f"{method.name} needs a teacher, and the job has none."
+            raise JobError(
+                f"methods.{index}", problem, "List `teachers`, or the method none alone."
+            )
+    return job.methods
 
 
 def _known(models: Mapping[str, Model], name: str, where: str) -> Model:
@@ -269,8 +295,9 @@ def _model(model: Model, files: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _part(folder: str, name: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    filled = parts.header(folder, name).Params.model_validate(dict(params))
-    return {"name": name, "params": filled.model_dump(mode="json")}
+    part = parts.canonical(folder, Part(name=name, params=dict(params)))
+    filled = parts.header(folder, part.name).Params.model_validate(part.params)
+    return {"name": part.name, "params": filled.model_dump(mode="json")}
 
 
 def _step(

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 
 from kdray import parts
 from kdray.errors import JobError
-from kdray.spec import Experiment, Service, load_job
+from kdray.spec import Experiment, Service, Suite, load_job
 
 
 def read_job(
     file: str | os.PathLike[str],
     sets: Sequence[str] | None = None,
     env: Mapping[str, str] | None = None,
-) -> Experiment | Service:
+) -> Experiment | Service | Suite:
     """Return the job of a file, its parts checked.
 
     Args:
@@ -35,6 +35,26 @@ def read_experiment(file: str | os.PathLike[str], sets: Sequence[str] | None = N
         JobError: The file holds another kind of job.
     """
     job = read_job(file, sets)
-    if not isinstance(job, Experiment):
+    if isinstance(job, Experiment):
+        return job
+    remedy = {"Service": "Use `kdray serve` for it.", "Suite": "Name one of its experiments."}
+    raise JobError(str(file), f"is a {job.kind}, not an Experiment.", remedy[job.kind])
+
+
+def read_work(
+    file: str | os.PathLike[str], sets: Sequence[str] | None = None
+) -> Experiment | Suite:
+    """Return what a file asks to run: an experiment, or a suite of them.
+
+    Raises:
+        JobError: The file holds another kind of job.
+    """
+    job = read_job(file, sets)
+    if isinstance(job, Service):
         raise JobError(str(file), "is a Service, not an Experiment.", "Use `kdray serve` for it.")
     return job
+
+
+def experiments_of(job: Experiment | Suite) -> tuple[Experiment, ...]:
+    """Return the experiments of a job: itself, or those of the suite."""
+    return job.expanded() if isinstance(job, Suite) else (job,)

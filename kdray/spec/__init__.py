@@ -5,5 +5,6 @@ from kdray.spec.load import load_job, parse_job
 from kdray.spec.problem import Problem
 from kdray.spec.schema import json_schema
 from kdray.spec.service import Service
+from kdray.spec.suite import Suite
 
-__all__ = ["Experiment", "Problem", "Service", "json_schema", "load_job", "parse_job"]
+__all__ = ["Experiment", "Problem", "Service", "Suite", "json_schema", "load_job", "parse_job"]

@@ -82,8 +82,10 @@ class Train(Strict):
     """The rate rises linearly for so many epochs."""
     patience: int | None = Field(None, ge=1)
     """Stop after so many epochs without a better validation score; null: never."""
+    loss: Literal["cross_entropy", "bce"] = "cross_entropy"
+    """Loss of the labels (pretraining); `bce` takes each class against the rest, by sigmoids."""
     class_weights: bool = False
-    """Weigh each class's cross-entropy by the inverse of its frequency (pretraining)."""
+    """Weigh each class's loss by the inverse of its frequency (pretraining)."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Arithmetic of the forward pass; the 16-bit ones use autocast (float16 needs a GPU)."""
 
@@ -103,8 +105,9 @@ class Training(Strict):
     @field_validator("student")
     @classmethod
     def _by_its_method(cls, train: Train) -> Train:
-        if train.class_weights:
-            raise ValueError("class_weights is for teachers: a student's loss is its method's")
+        for name in ("class_weights", "loss"):
+            if getattr(train, name) != Train.model_fields[name].default:
+                raise ValueError(f"{name} is for teachers: a student's loss is its method's")
         return train
 
 
@@ -207,7 +210,7 @@ class Experiment(Strict):
     """What the job is for, in your words."""
     data: Data
     """The images."""
-    teachers: Many[ModelRef] = Field(min_length=1)
+    teachers: Many[ModelRef] = ()
     """Models that are pretrained and then taught from: `timm/resnet18`, or `{id, model}`."""
     students: Many[ModelRef] = Field(min_length=1)
     """Models that learn from the teachers."""

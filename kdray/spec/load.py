@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path as FilePath
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -17,13 +18,11 @@ from kdray.spec.override import override
 from kdray.spec.places import PARTS, SHORTHANDS, unknown_ids
 from kdray.spec.problem import Path, Problem, nearest, wording
 from kdray.spec.service import Service
+from kdray.spec.suite import Suite, experiment_tree, origin
 from kdray.spec.yaml import Document
 
-Job = Experiment | Service
-KINDS: dict[str, type[Experiment] | type[Service]] = {
-    "Experiment": Experiment,
-    "Service": Service,
-}
+Job = Experiment | Service | Suite
+KINDS: dict[str, type[Job]] = {"Experiment": Experiment, "Service": Service, "Suite": Suite}
 
 #: Checks one part as it stands in the file: (path, folder of the part, raw value).
 PartCheck = Callable[[Path, str, Any], Iterable[Problem]]
@@ -73,25 +72,48 @@ def parse_job(
     overrides = [override(document.tree, item, written_short) for item in sets]
     model = _model(document, overrides)
     problems = [*document.problems, *_missing(document, overrides)]
-    job: Job | None = None
-    try:
-        job = model.model_validate(document.tree)
-    except ValidationError as error:
-        problems += [
-            _found(document, _explained(document.tree, model, item), overrides)
-            for item in error.errors()
-        ]
-    if isinstance(job, Experiment):
-        problems += [_found(document, item, overrides) for item in unknown_ids(job)]
-    if check_part is not None:
-        problems += [
-            _found(document, item, overrides)
-            for path, folder, value in _parts(document.tree, PARTS[model.__name__])
-            for item in check_part(path, folder, value)
-        ]
+    job, found = _checked(document.tree, model, check_part)
+    if isinstance(job, Suite):
+        found += _in_experiments(document.tree, len(job.experiments), check_part)
+    problems += [_found(document, item, overrides) for item in found]
     if problems or job is None:
         raise JobErrors(_in_order(problems))
     return job
+
+
+def _checked(
+    tree: Any, model: type[Job], check_part: PartCheck | None
+) -> tuple[Job | None, list[Problem]]:
+    """Return the job of a tree, or None, and every problem of it."""
+    job: Job | None = None
+    problems: list[Problem] = []
+    try:
+        job = model.model_validate(tree)
+    except ValidationError as error:
+        problems += [_explained(tree, model, item) for item in error.errors()]
+    if isinstance(job, Experiment):
+        problems += unknown_ids(job)
+    if check_part is not None:
+        for path, folder, value in _parts(tree, PARTS.get(model.__name__, {})):
+            problems += check_part(path, folder, value)
+    return job, problems
+
+
+def _in_experiments(tree: Any, count: int, check_part: PartCheck | None) -> list[Problem]:
+    """Return the problems of a suite's experiments, each where the suite writes the value."""
+    problems: list[Problem] = []
+    for index in range(count):
+        try:
+            made = experiment_tree(tree, index)
+        except JobError as error:
+            place: Path = ("experiments", index, "set")
+            problems.append(Problem(place, f"{error.where}: {error.problem}", error.remedy))
+            continue
+        problems += [
+            replace(item, path=origin(tree, index, item.path))
+            for item in _checked(made, Experiment, check_part)[1]
+        ]
+    return problems
 
 
 def _model(document: Document, overrides: Sequence[Path]) -> type[Job]:
@@ -99,7 +121,7 @@ def _model(document: Document, overrides: Sequence[Path]) -> type[Job]:
     if isinstance(kind, str) and kind in KINDS:
         return KINDS[kind]
     if kind is None:
-        remedy = "Write kind: Experiment or kind: Service."
+        remedy = "Write kind: Experiment, Suite or Service."
         raise JobError(document.name, "the field 'kind' is missing.", remedy)
     problem = Problem(("kind",), f"no job is of kind {kind!r}.", nearest(str(kind), list(KINDS)))
     raise _found(document, problem, overrides)

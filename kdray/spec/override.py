@@ -29,9 +29,18 @@ def override(tree: dict[str, Any], item: str, shorthands: Shorthands) -> Path:
     """
     dotted, equals, text = item.partition("=")
     where = f"--set {item}"
-    steps = dotted.split(".")
-    if not equals or not all(steps):
+    if not equals or not all(dotted.split(".")):
         raise JobError(where, "is no override.", "Write --set path.to.field=value.")
+    return put(tree, dotted, scalar(text, where), shorthands, where)
+
+
+def put(tree: dict[str, Any], dotted: str, value: Any, shorthands: Shorthands, where: str) -> Path:
+    """Put a value into a tree at ``path.to.field`` and return its path; see ``override``.
+
+    Raises:
+        JobError: There is no such place.
+    """
+    steps = dotted.split(".")
     node: Any = tree
     path: Path = ()
     for step in steps[:-1]:
@@ -39,7 +48,7 @@ def override(tree: dict[str, Any], item: str, shorthands: Shorthands) -> Path:
         _put(node, path[-1], _opened(_get(node, path[-1]), path, shorthands))
         node = _get(node, path[-1])
     path = (*path, _key(node, steps[-1], where))
-    _put(node, path[-1], scalar(text, where))
+    _put(node, path[-1], value)
     return path
 
 

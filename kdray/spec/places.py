@@ -35,6 +35,7 @@ SHORTHANDS: dict[str, Shorthands] = {
     },
     "Service": {("models", "*"): served_in_full, ("explain", "*"): named},
 }
+SHORTHANDS["Suite"] = {("base", *path): full for path, full in SHORTHANDS["Experiment"].items()}
 
 
 def unknown_ids(job: Experiment) -> Iterator[Problem]:

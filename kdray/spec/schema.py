@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from kdray.spec.experiment import Experiment
 from kdray.spec.service import Service
+from kdray.spec.suite import Suite
 
 
 def json_schema() -> dict[str, Any]:
@@ -16,7 +17,7 @@ def json_schema() -> dict[str, Any]:
 
     Parts may be shortened to their names, so each place of a part also allows a string.
     """
-    kinds: tuple[type[BaseModel], ...] = (Experiment, Service)
+    kinds: tuple[type[BaseModel], ...] = (Experiment, Suite, Service)
     _, schema = models_json_schema([(kind, "validation") for kind in kinds])
     definitions = schema["$defs"]
     for place in ("Part", "Method", "Model", "ServedModel"):

@@ -43,7 +43,7 @@ class Document:
     Args:
         text: The YAML text.
         name: What to call it in errors, the file's path.
-        env: Values for ``${NAME}`` in strings.
+        env: Values for ``${NAME}`` and ``${NAME:-default}`` in strings.
 
     Raises:
         JobError: The text is no YAML.
@@ -132,14 +132,14 @@ class Document:
 
     def _filled(self, text: str, path: Path) -> str:
         def value(match: re.Match[str]) -> str:
-            name = match.group(1)
-            if name not in self._env:
+            name, default = match.groups()
+            if name not in self._env and default is None:
                 problem = f"the environment variable {name} is not set."
                 remedy = f"Set it (export {name}=...), or write the value here."
                 self.missing.append(Problem(path, problem, remedy))
-            return self._env.get(name, "")
+            return self._env.get(name, default or "")
 
-        return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", value, text)
+        return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}", value, text)
 
 
 def scalar(text: str, where: str = "") -> Any:

@@ -103,7 +103,7 @@ def test_shortened_and_full_forms_fit_the_schema(
         {"kind": "Zebra"},
         {"nam": "x"},
         {"name": "With Spaces"},
-        {"teachers": []},
+        {"students": []},
         {"data": {"source": "phantom", "image_size": "big"}},
         {"train": {"student": {"epoch": 3}}},
         {"methods": [3]},

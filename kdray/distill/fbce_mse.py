@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
+from kdray.distill._method import DistillationMethod
 from kdray.distill._terms import focal_bce, one_hot, softened_mse, teacher_logits
 from kdray.net import Look
 from kdray.spec.strict import Strict
@@ -34,7 +35,7 @@ class Params(Strict):
     """Focus on labels that are still wrong; 0 gives the plain binary cross-entropy."""
 
 
-class Method:
+class Method(DistillationMethod):
     """L = alpha L_FBCE(p_s, y) + (1 - alpha) L_MSE(p_s, p_t) (Mir and Rizvi, eq. 6).
 
     Every class is a label of its own: the target of an image is 1 at its class and 0 elsewhere.

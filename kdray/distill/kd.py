@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
+from kdray.distill._method import DistillationMethod
 from kdray.distill._terms import cross_entropy, softened_kl, teacher_logits
 from kdray.net import Look
 from kdray.spec.strict import Strict
@@ -29,7 +30,7 @@ class Params(Strict):
     """Temperature: higher shows more of the teacher's order among the wrong classes."""
 
 
-class Method:
+class Method(DistillationMethod):
     """L = alpha CE(y, z_s) + (1 - alpha) KL(soft(z_t) || soft(z_s)) (Mir and Rizvi, eq. 1).
 
     Differs: eq. 1 prints no temperature. ``soft`` is the softmax at ``T``, and the KL is

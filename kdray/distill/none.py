@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from kdray.distill._method import DistillationMethod
 from kdray.distill._terms import cross_entropy
 from kdray.net import Look
 from kdray.spec.strict import Strict
@@ -17,7 +18,7 @@ class Params(Strict):
     """Nothing to set."""
 
 
-class Method:
+class Method(DistillationMethod):
     """Cross-entropy with the labels.
 
     Args:

@@ -89,17 +89,22 @@ def fit(
     world = batches.world
     if settings.precision == "float16" and not world.device.startswith("cuda"):
         raise RunError("train.precision", "float16 needs a GPU.", "Use bfloat16 or float32.")
-    optim = optimizer(net.module.parameters(), settings)
+    adapters = objective.adapters
+    own = () if adapters is None else adapters.parameters()
+    optim = optimizer([*net.module.parameters(), *own], settings)
     scaler = torch.amp.GradScaler(enabled=settings.precision == "float16")
     saved = world.share(hooks.load() if world.leads else None)
-    progress = states.restore(saved, net.module, optim, scaler) if saved else Progress()
+    progress = Progress()
+    if saved:
+        progress = states.restore(saved, net.module, optim, scaler, adapters)
+    objective.spread(world)
     stepper = _Stepper(world.parallel(net), objective, optim, scaler, settings)
     stop = world.share(_replay(progress, select, hooks) if world.leads else None)
     while not (stop or _is_over(progress, settings)):
         epoch = _epoch(stepper, net, batches, len(progress.epochs) + 1, hooks)
         progress.keep(epoch, select, net.module)
         if world.leads:
-            hooks.save(states.save(progress, net.module, optim, scaler))
+            hooks.save(states.save(progress, net.module, optim, scaler, adapters))
         stop = world.share(hooks.epoch(epoch, progress.best_epoch) if world.leads else None)
     return Fitted(progress.best_state, tuple(progress.epochs), progress.best_epoch)
 
@@ -135,14 +140,23 @@ class _Stepper:
     ) -> None:
         self.net = net
         self.settings = settings
+        self.rate = 0.0
         self._objective = objective
         self._optim = optim
         self._scaler = scaler
 
-    def step(self, batch: Batch, rate: float) -> Mapping[str, Tensor]:
-        """Take one step and return the terms of its loss, detached."""
+    def step(self, batch: Batch, number: int, steps: int) -> Mapping[str, Tensor]:
+        """Take one step and return the terms of its loss, detached.
+
+        Args:
+            batch: What this process sees.
+            number: Number of the step over the whole run, from 0.
+            steps: Steps of one epoch.
+        """
+        self.rate = rate_at(number, steps, self.settings)
+        self._objective.begin(number / (self.settings.epochs * steps))
         for group in self._optim.param_groups:
-            group["lr"] = rate
+            group["lr"] = self.rate
         self._optim.zero_grad(set_to_none=True)
         with self._autocast(batch.images.device.type):
             terms = self._objective(self.net, batch.images, batch.labels)
@@ -162,10 +176,10 @@ def _epoch(stepper: _Stepper, net: Net, batches: Batches, number: int, hooks: Ho
     torch.manual_seed(batches.epoch_seed(number))
     stepper.net.module.train()
     sums: dict[str, Tensor] = {}
-    rate, images, total = 0.0, 0, batches.num_train
+    images, total = 0, batches.num_train
     for index, batch in enumerate(batches.epoch(number)):
-        rate = rate_at((number - 1) * batches.steps + index, batches.steps, stepper.settings)
-        for name, term in stepper.step(batch, rate).items():
+        step = (number - 1) * batches.steps + index
+        for name, term in stepper.step(batch, step, batches.steps).items():
             weighed = term * batch.labels.shape[0]
             sums[name] = sums[name] + weighed if name in sums else weighed
         images += batch.labels.shape[0]
@@ -179,7 +193,7 @@ def _epoch(stepper: _Stepper, net: Net, batches: Batches, number: int, hooks: Ho
     validation = world.share(_validate(net, batches) if world.leads else None)
     whole = time.perf_counter() - started
     speed = total / trained
-    return Epoch(number, sum(terms.values()), terms, validation, rate, speed, whole)
+    return Epoch(number, sum(terms.values()), terms, validation, stepper.rate, speed, whole)
 
 
 def _means(sums: Mapping[str, Tensor], images: int, world: World) -> dict[str, float]:

@@ -85,6 +85,7 @@ def save(
     module: nn.Module,
     optim: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
+    adapters: nn.Module | None = None,
 ) -> bytes:
     """Return a run's state as bytes."""
     buffer = io.BytesIO()
@@ -93,6 +94,7 @@ def save(
         "best_epoch": progress.best_epoch,
         "best_state": progress.best_state,
         "module": module.state_dict(),
+        "adapters": {} if adapters is None else adapters.state_dict(),
         "optimizer": optim.state_dict(),
         "scaler": scaler.state_dict(),
     }
@@ -105,10 +107,13 @@ def restore(
     module: nn.Module,
     optim: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
+    adapters: nn.Module | None = None,
 ) -> Progress:
-    """Load a run's state into module, optimizer and scaler, and return where it stands."""
+    """Load a run's state into module, optimizer, scaler and adapters; return where it stands."""
     state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     module.load_state_dict(state["module"])
+    if adapters is not None:
+        adapters.load_state_dict(state["adapters"])
     optim.load_state_dict(state["optimizer"])
     if scaler.is_enabled():
         scaler.load_state_dict(state["scaler"])

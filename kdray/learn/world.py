@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 
 from kdray.net import Net
 
@@ -46,9 +46,12 @@ class World:
 
     def parallel(self, net: Net) -> Net:
         """Return the net with gradients averaged over all processes."""
+        return net if self.size == 1 else replace(net, parallel=self.wrap(net.module))
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """Return a module to call instead of ``module``: gradients averaged over all processes."""
         if self.size == 1:
-            return net
-        wrapped = torch.nn.parallel.DistributedDataParallel(
-            net.module, device_ids=[self.device] if self.device.startswith("cuda") else None
+            return module
+        return nn.parallel.DistributedDataParallel(
+            module, device_ids=[self.device] if self.device.startswith("cuda") else None
         )
-        return replace(net, parallel=wrapped)

@@ -89,7 +89,7 @@ def run(
     net = replace(net, module=net.module.to(world.device))
     views = Views(work.augment, work.seed, info.mean, info.std, world.device)
     batches = Batches(dataset, views, work.train.batch_size, work.seed, world)
-    objective = _objective(work, store, dataset, world)
+    objective = _objective(work, store, dataset, world, net)
     hooks = _hooks(work, store, tell, on_epoch)
     return net, fit(net, objective, batches, work.train, work.select, hooks)
 
@@ -138,14 +138,19 @@ def _teacher(uri: str, path: str, device: str) -> Net:
     return replace(net, module=net.module.to(device))
 
 
-def _objective(work: Assignment, store: Store, dataset: Dataset, world: World) -> Objective:
+def _objective(
+    work: Assignment, store: Store, dataset: Dataset, world: World, net: Net
+) -> Objective:
     if work.method is None:
-        return Labels(_class_weights(dataset, world) if work.train.class_weights else None)
+        weights = _class_weights(dataset, world) if work.train.class_weights else None
+        return Labels(weights, work.train.loss)
     name, settings = work.method
     part = parts.load("distill", name)
     method = part.Method(part.Params.model_validate(dict(settings)))
     teacher = None if work.teacher is None else _teacher(store.uri, work.teacher, world.device)
-    return Taught(method, teacher)
+    info = dataset.info
+    sample = torch.zeros(1, info.channels, info.image_size, info.image_size, device=world.device)
+    return Taught(method, teacher, net, sample, work.seed)
 
 
 def _class_weights(dataset: Dataset, world: World) -> torch.Tensor:

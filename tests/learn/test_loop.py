@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from kdray.data import Dataset
+from kdray.distill import DistillationMethod
 from kdray.errors import RunError
-from kdray.learn import Epoch, Fitted, Hooks, Labels, Taught, fit
-from kdray.net import Look, Net
+from kdray.learn import Epoch, Fitted, Hooks, Labels, Objective, Taught, fit
+from kdray.net import Look, Net, Wants
 from kdray.spec.experiment import Train
 from tests.learn.small import make_batches, small_net
 
@@ -98,29 +102,67 @@ def test_batch_norm_statistics_move_once_a_step(dataset: Dataset) -> None:
     assert int(norm.num_batches_tracked or 0) == 4 * batches.steps
 
 
-def to_teacher(student: Look, teacher: Look | None, labels: Tensor) -> dict[str, Tensor]:
-    assert teacher is not None
-    assert not teacher.logits.requires_grad
-    return {"match": (student.logits - teacher.logits).square().mean()}
+class ToTeacher(DistillationMethod):
+    """Pulls the student's logits to the teacher's, and writes down how far the training is."""
+
+    def __init__(self) -> None:
+        self.progress: list[float] = []
+
+    def begin(self, progress: float) -> None:
+        self.progress.append(progress)
+
+    def __call__(self, student: Look, teacher: Look | None, labels: Tensor) -> dict[str, Tensor]:
+        assert teacher is not None
+        assert not teacher.logits.requires_grad
+        return {"match": (student.logits - teacher.logits).square().mean()}
+
+
+class Adapted(ToTeacher):
+    """Pulls adapted maps of the student to the teacher's."""
+
+    def wants(self, student: Net, teacher: Net | None) -> tuple[Wants, Wants]:
+        return Wants(("cam",)), Wants(("cam",))
+
+    def adapters(self, student: Look, teacher: Look) -> nn.Module:
+        return nn.Conv2d(student.maps["cam"].shape[1], teacher.maps["cam"].shape[1], 1)
+
+    def __call__(self, student: Look, teacher: Look | None, labels: Tensor) -> dict[str, Tensor]:
+        assert teacher is not None
+        assert self.adapted is not None
+        apart = self.adapted(student.maps["cam"]) - teacher.maps["cam"]
+        logits = F.cross_entropy(student.logits, labels)
+        return {"labels": logits, "match": apart.square().mean()}
+
+
+def adapted(dataset: Dataset, hooks: Hooks | None = None) -> tuple[Fitted, Taught]:
+    """Train with an adapter, from seeds."""
+    torch.manual_seed(5)
+    student, teacher = small_net(), small_net()
+    taught = Taught(Adapted(), teacher, student, torch.zeros(1, 1, 12, 12), seed=3)
+    return fit(student, taught, make_batches(dataset), SETTINGS, "macro_f1", hooks), taught
 
 
 def test_a_teacher_stays_as_it_was_to_the_last_byte(dataset: Dataset) -> None:
     teacher = small_net()
     teacher.module.train()
     before = {name: value.clone() for name, value in teacher.module.state_dict().items()}
-    fit(small_net(), Taught(to_teacher, teacher), make_batches(dataset), SETTINGS)
+    student = small_net()
+    objective = Taught(ToTeacher(), teacher, student, torch.zeros(1, 1, 12, 12))
+    fit(student, objective, make_batches(dataset), SETTINGS)
     assert not teacher.module.training
     for name, value in teacher.module.state_dict().items():
         assert torch.equal(value, before[name])
     assert all(parameter.grad is None for parameter in teacher.module.parameters())
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_with_advice(dataset: Dataset) -> None:
-    def broken(net: Net, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+class Broken(Objective):
+    def __call__(self, net: Net, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         return {"broken": net.module(images).sum() * float("inf")}
 
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_advice(dataset: Dataset) -> None:
     with pytest.raises(RunError, match=r"epoch 1: the loss term 'broken' is not finite.*Lower"):
-        fit(small_net(), broken, make_batches(dataset), SETTINGS)
+        fit(small_net(), Broken(), make_batches(dataset), SETTINGS)
 
 
 def test_float16_without_a_gpu_is_refused(dataset: Dataset) -> None:
@@ -131,6 +173,106 @@ def test_float16_without_a_gpu_is_refused(dataset: Dataset) -> None:
 def test_bfloat16_trains(dataset: Dataset) -> None:
     fitted = train(dataset, Train(epochs=20, learning_rate=0.02, precision="bfloat16"))
     assert fitted.epochs[-1].train_loss < fitted.epochs[0].train_loss
+
+
+def test_the_progress_told_is_the_share_of_steps_done(dataset: Dataset) -> None:
+    student, batches, method = small_net(), make_batches(dataset), ToTeacher()
+    fit(
+        student, Taught(method, small_net(), student, torch.zeros(1, 1, 12, 12)), batches, SETTINGS
+    )
+    total = 4 * batches.steps
+    assert method.progress == [step / total for step in range(total)]
+
+
+@pytest.mark.parametrize("cut", [1, 3])
+def test_a_cut_run_goes_on_with_the_progress_it_had(dataset: Dataset, cut: int) -> None:
+    disk, told = Disk(), []
+    for stop_after in (cut, 99):
+        student, method, batches = small_net(), ToTeacher(), make_batches(dataset)
+        taught = Taught(method, small_net(), student, torch.zeros(1, 1, 12, 12))
+        fit(student, taught, batches, SETTINGS, "macro_f1", disk.hooks(stop_after))
+        told += method.progress
+    total = 4 * make_batches(dataset).steps
+    assert told == [step / total for step in range(total)]
+
+
+def test_adapters_are_trained_with_the_student_and_not_published(dataset: Dataset) -> None:
+    fitted, taught = adapted(dataset)
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        start = nn.Conv2d(6, 6, 1)
+    assert taught.adapters is not None
+    assert not torch.equal(start.weight, taught.adapters.state_dict()["weight"])
+    assert list(fitted.state) == list(small_net().module.state_dict())
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_a_cut_run_with_adapters_ends_with_the_weights_of_an_undisturbed_one(
+    dataset: Dataset, cut: int
+) -> None:
+    disk = Disk()
+    adapted(dataset, disk.hooks(stop_after=cut))
+    resumed, with_adapters = adapted(dataset, disk.hooks())
+    whole, undisturbed = adapted(dataset)
+    assert same(resumed, whole)
+    assert with_adapters.adapters is not None
+    assert undisturbed.adapters is not None
+    for name, value in undisturbed.adapters.state_dict().items():
+        assert torch.equal(with_adapters.adapters.state_dict()[name], value)
+
+
+def test_the_sample_look_leaves_the_student_and_the_random_numbers_as_they_were() -> None:
+    student, teacher = small_net(), small_net()
+    student.module.train()
+    before = {name: value.clone() for name, value in student.module.state_dict().items()}
+    torch.manual_seed(9)
+    expected = torch.rand(3)
+    torch.manual_seed(9)
+    Taught(Adapted(), teacher, student, torch.ones(1, 1, 12, 12), seed=3)
+    assert torch.equal(torch.rand(3), expected)
+    assert student.module.training
+    for name, value in student.module.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+class Watched(Dataset):
+    """A data set that writes down which images are read and which splits are asked for."""
+
+    def split(self, name: str) -> np.ndarray:
+        vars(self).setdefault("splits_asked", set()).add(name)
+        return super().split(name)
+
+    def images(self, indices: np.ndarray) -> np.ndarray:
+        vars(self).setdefault("read", set()).update(np.asarray(indices).tolist())
+        return super().images(indices)
+
+
+def test_training_never_touches_the_test_split(dataset: Dataset, dataset_folder: Path) -> None:
+    watched = Watched.open(dataset_folder)
+    train(watched, Train(epochs=3))
+    assert vars(watched)["splits_asked"] == {"train", "val"}
+    assert not vars(watched)["read"] & set(dataset.split("test").tolist())
+
+
+def test_binary_cross_entropy_takes_each_class_against_the_rest() -> None:
+    images, labels = torch.randn(4, 1, 12, 12), torch.tensor([0, 2, 1, 2])
+    net = small_net()
+    net.module.eval()
+    z = net.module(images).detach().double().numpy()
+    p = 1 / (1 + np.exp(-z))
+    each = [
+        -np.log(p[i, k] if k == label else 1 - p[i, k])
+        for i, label in enumerate(labels.tolist())
+        for k in range(3)
+    ]
+    terms = Labels(loss="bce")(net, images, labels)
+    assert list(terms) == ["bce"]
+    assert terms["bce"].item() == pytest.approx(np.mean(each), rel=1e-5)
+    weights = np.array([1.0, 2.0, 4.0])
+    shares = weights[labels.numpy()] / weights[labels.numpy()].sum()
+    expected = (np.array(each).reshape(4, 3).mean(1) * shares).sum()
+    weighed = Labels(torch.from_numpy(weights).float(), "bce")(net, images, labels)
+    assert weighed["bce"].item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_class_weights_weigh_the_rare_class_more(dataset: Dataset) -> None:

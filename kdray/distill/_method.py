@@ -1,0 +1,66 @@
+"""What every method may say besides its loss: what it looks at, what it trains, how far it is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from kdray.net import Look, Net, Wants
+
+
+class DistillationMethod(ABC):
+    """How a student learns from a teacher; the defaults are those of a method on logits.
+
+    The trainer asks ``wants`` and ``adapters`` once, calls ``begin`` before each step and the
+    method itself at each step, with one look at each net.
+    """
+
+    #: What ``adapters`` returned, as it is to be called: the trainer sets it, and wraps it where
+    #: several processes train together.
+    adapted: nn.Module | None = None
+
+    def wants(self, student: Net, teacher: Net | None) -> tuple[Wants, Wants]:
+        """Return what to look at in the student and in the teacher, besides their logits.
+
+        Args:
+            student: The net that learns.
+            teacher: The net that teaches, or None.
+
+        Raises:
+            ModelError: One of them lacks what the method looks at.
+        """
+        return Wants(), Wants()
+
+    def adapters(self, student: Look, teacher: Look) -> nn.Module | None:
+        """Return modules that are trained with the student and thrown away with the teacher.
+
+        Args:
+            student: A look at the student, for its shapes.
+            teacher: A look at the teacher, for its shapes.
+
+        Raises:
+            ModelError: The shapes do not fit each other.
+        """
+        return None
+
+    def begin(self, progress: float) -> None:
+        """Take note that a step begins.
+
+        Args:
+            progress: Share of the training that is done, in [0, 1); the same after a restart.
+        """
+        return None
+
+    @abstractmethod
+    def __call__(self, student: Look, teacher: Look | None, labels: Tensor) -> dict[str, Tensor]:
+        """Return the weighted terms, scalars; the loss is their sum.
+
+        Args:
+            student: What is seen of the student, with gradients.
+            teacher: What is seen of the teacher for the same views; it gets no gradient.
+            labels: Class indices ``[B]``.
+
+        Raises:
+            ModelError: The method needs a teacher, and there is none.
+        """

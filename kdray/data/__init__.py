@@ -5,13 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kdray.data._dataset import Dataset, DatasetInfo
+from kdray.data._pool import Pool, training_pool
 from kdray.data._prepare import fingerprint, prepare
 from kdray.data._rows import Row
 
 if TYPE_CHECKING:
     from kdray.data._views import Views
 
-__all__ = ["Dataset", "DatasetInfo", "Row", "Views", "fingerprint", "prepare"]
+__all__ = [
+    "Dataset",
+    "DatasetInfo",
+    "Pool",
+    "Row",
+    "Views",
+    "fingerprint",
+    "prepare",
+    "training_pool",
+]
 
 
 def __getattr__(name: str) -> type[Views]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kdray.data import Dataset, Views
+from kdray.data import Dataset, Pool, Views
 from kdray.learn.world import World
 from kdray.net import Net
 
@@ -40,17 +40,24 @@ class Batches:
         batch_size: Images of a step, over all processes.
         seed: Seed of the order.
         world: The processes; each gets its part of every batch.
+        pool: What of the train split is learnt from; None: all of it, each image once an epoch.
     """
 
     def __init__(
-        self, dataset: Dataset, views: Views, batch_size: int, seed: int, world: World
+        self,
+        dataset: Dataset,
+        views: Views,
+        batch_size: int,
+        seed: int,
+        world: World,
+        pool: Pool | None = None,
     ) -> None:
         self.dataset = dataset
         self.views = views
         self.world = world
         self._seed = seed
-        self._train = dataset.split("train")
-        self.num_train = len(self._train)
+        self._pool = pool or Pool(dataset, dataset.split("train"))
+        self.num_train = len(self._pool)
         self.steps = max(1, -(-self.num_train // batch_size))
 
     def epoch_seed(self, epoch: int) -> int:
@@ -60,13 +67,13 @@ class Batches:
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """Yield the batches of an epoch, evenly sized, in an order set by seed and epoch."""
-        order = np.random.default_rng([self._seed, epoch]).permutation(self._train)
+        order = self._pool.order(self._seed, epoch)
         for whole in np.array_split(order, self.steps):
             mine = np.sort(whole[self.world.rank :: self.world.size])
             if len(mine) == 0:
                 mine = whole[:1]  # every process must take every step
-            images = self.views.train(self.dataset.images(mine), epoch, mine)
-            labels = torch.from_numpy(self.dataset.labels[mine])
+            images = self.views.train(self._pool.images(mine), epoch, mine)
+            labels = torch.from_numpy(self._pool.labels(mine))
             share = len(mine) * self.world.size / len(whole)
             device = self.world.device
             yield Batch(images.to(device), labels.to(device), share)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 
 from kdray import parts
-from kdray.data import Dataset, Views
+from kdray.data import Dataset, Pool, Views, training_pool
 from kdray.learn import Batches, Epoch, Fitted, Hooks, Labels, Objective, Taught, World, fit
 from kdray.models import build_model
 from kdray.net import Net
@@ -88,8 +88,10 @@ def run(
     )
     net = replace(net, module=net.module.to(world.device))
     views = Views(work.augment, work.seed, info.mean, info.std, world.device)
-    batches = Batches(dataset, views, work.train.batch_size, work.seed, world)
-    objective = _objective(work, store, dataset, world, net)
+    train = work.train
+    pool = training_pool(dataset, train.per_class, train.balance, train.subset_seed)
+    batches = Batches(dataset, views, train.batch_size, work.seed, world, pool)
+    objective = _objective(work, store, pool, world, net)
     hooks = _hooks(work, store, tell, on_epoch)
     return net, fit(net, objective, batches, work.train, work.select, hooks)
 
@@ -138,25 +140,21 @@ def _teacher(uri: str, path: str, device: str) -> Net:
     return replace(net, module=net.module.to(device))
 
 
-def _objective(
-    work: Assignment, store: Store, dataset: Dataset, world: World, net: Net
-) -> Objective:
+def _objective(work: Assignment, store: Store, pool: Pool, world: World, net: Net) -> Objective:
     if work.method is None:
-        weights = _class_weights(dataset, world) if work.train.class_weights else None
-        return Labels(weights, work.train.loss)
+        weighed = work.train.balance == "class_weights"
+        return Labels(_class_weights(pool, world) if weighed else None, work.train.loss)
     name, settings = work.method
     part = parts.load("distill", name)
     method = part.Method(part.Params.model_validate(dict(settings)))
     teacher = None if work.teacher is None else _teacher(store.uri, work.teacher, world.device)
-    info = dataset.info
+    info = pool.dataset.info
     sample = torch.zeros(1, info.channels, info.image_size, info.image_size, device=world.device)
     return Taught(method, teacher, net, sample, work.seed)
 
 
-def _class_weights(dataset: Dataset, world: World) -> torch.Tensor:
-    labels = torch.from_numpy(dataset.labels[dataset.split("train")])
-    counts = torch.bincount(labels, minlength=len(dataset.info.classes)).clamp(min=1)
-    return (len(labels) / (len(counts) * counts)).float().to(world.device)
+def _class_weights(pool: Pool, world: World) -> torch.Tensor:
+    return torch.from_numpy(pool.class_weights()).float().to(world.device)
 
 
 def _hooks(work: Assignment, store: Store, tell: Tell, on_epoch: Callable[[Epoch], bool]) -> Hooks:

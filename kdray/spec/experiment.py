@@ -84,8 +84,14 @@ class Train(Strict):
     """Stop after so many epochs without a better validation score; null: never."""
     loss: Literal["cross_entropy", "bce"] = "cross_entropy"
     """Loss of the labels (pretraining); `bce` takes each class against the rest, by sigmoids."""
-    class_weights: bool = False
-    """Weigh each class's loss by the inverse of its frequency (pretraining)."""
+    per_class: int | None = Field(None, ge=1)
+    """Images a class to learn from, fewer where a class is smaller; null: all."""
+    subset_seed: int = Field(0, ge=0)
+    """Seed of the images drawn for `per_class`, and of what SMOTE makes."""
+    balance: Literal["none", "class_weights", "sampling", "smote"] = "none"
+    """`class_weights`: each class's loss weighs the inverse of its frequency (teachers only);
+    `sampling`: images are drawn so that classes are equally frequent; `smote`: smaller classes
+    are filled up with mixtures of their images."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Arithmetic of the forward pass; the 16-bit ones use autocast (float16 needs a GPU)."""
 
@@ -105,9 +111,9 @@ class Training(Strict):
     @field_validator("student")
     @classmethod
     def _by_its_method(cls, train: Train) -> Train:
-        for name in ("class_weights", "loss"):
-            if getattr(train, name) != Train.model_fields[name].default:
-                raise ValueError(f"{name} is for teachers: a student's loss is its method's")
+        for name, value in (("balance", "class_weights"), ("loss", "bce")):
+            if getattr(train, name) == value:
+                raise ValueError(f"{value} is for teachers: a student's loss is its method's")
         return train
 
 

@@ -151,8 +151,8 @@ def test_a_name_that_is_no_file_of_the_folder_is_refused(name: str) -> None:
 
 
 def test_settings_come_with_the_defaults_filled_in() -> None:
-    settings = parts.settings("distill", Part(name="kd", params={"T": 2}))
-    assert settings == {"alpha": 0.5, "T": 2.0}
+    settings = parts.settings("distill", Part(name="fbce_mse", params={"T": 2}))
+    assert settings == {"alpha": 0.5, "T": 2.0, "gamma": 2.0}
 
 
 def test_wrong_settings_of_a_part_are_refused_with_the_nearest_name() -> None:

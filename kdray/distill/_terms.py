@@ -42,7 +42,28 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(exact(logits), labels)
 
 
-def softened_kl(student: Tensor, teacher: Tensor, T: float) -> Tensor:
+def label_loss(logits: Tensor, labels: Tensor, loss: str = "cross_entropy") -> Tensor:
+    """Return the loss of the labels, nats, mean over the batch.
+
+    Args:
+        logits: ``[B, C]``.
+        labels: Class indices ``[B]``.
+        loss: ``cross_entropy``, or ``bce``: -log sigmoid(z_y) - sum over the other classes of
+            log(1 - sigmoid(z)), divided by ``C`` (XKD, eq. 2; DFKD, eq. 1 for a single logit).
+    """
+    if loss == "cross_entropy":
+        return cross_entropy(logits, labels)
+    return F.binary_cross_entropy_with_logits(exact(logits), one_hot(labels, logits))
+
+
+def softened_kl(
+    student: Tensor,
+    teacher: Tensor,
+    T: float,
+    *,
+    normalise: str = "batch_mean",
+    direction: str = "teacher_student",
+) -> Tensor:
     """Return T² KL(softmax(z_t/T) || softmax(z_s/T)), nats, summed over classes, mean over ``B``.
 
     T² keeps the size of the gradient when T changes (Hinton et al., 2015, section 2).
@@ -51,10 +72,16 @@ def softened_kl(student: Tensor, teacher: Tensor, T: float) -> Tensor:
         student: Logits ``[B, C]``.
         teacher: Logits ``[B, C]``.
         T: Temperature, above 0.
+        normalise: ``batch_mean``, or ``batch_times_classes``: that divided by ``C``, as the code
+            of DeiT and HDKD does.
+        direction: ``teacher_student`` as above (Hinton et al.; XKD, eq. 1), or
+            ``student_teacher``: KL(softmax(z_s/T) || softmax(z_t/T)) (printed in DFKD, eq. 5).
     """
     ours = F.log_softmax(exact(student) / T, dim=1)
     theirs = F.log_softmax(exact(teacher) / T, dim=1)
-    return F.kl_div(ours, theirs, reduction="batchmean", log_target=True) * T**2
+    given, wanted = (ours, theirs) if direction == "teacher_student" else (theirs, ours)
+    apart = F.kl_div(given, wanted, reduction="batchmean", log_target=True) * T**2
+    return apart if normalise == "batch_mean" else apart / student.shape[1]
 
 
 def focal_bce(logits: Tensor, targets: Tensor, gamma: float) -> Tensor:

@@ -6,9 +6,10 @@ from pydantic import Field
 from torch import Tensor
 
 from kdray.distill._method import DistillationMethod
-from kdray.distill._terms import cross_entropy, softened_kl, teacher_logits
+from kdray.distill._terms import label_loss, softened_kl, teacher_logits
 from kdray.net import Look
 from kdray.spec.strict import Strict
+from kdray.spec.terms import Direction, LabelLoss, Normalise
 
 PAPER = (
     "Hinton et al., Distilling the Knowledge in a Neural Network, 2015 (arXiv:1503.02531); as "
@@ -28,6 +29,9 @@ class Params(Strict):
         4.0, gt=0, le=100, json_schema_extra={"search": {"min": 1.0, "max": 10.0, "log": True}}
     )
     """Temperature: higher shows more of the teacher's order among the wrong classes."""
+    labels: LabelLoss = "cross_entropy"
+    normalise: Normalise = "batch_mean"
+    direction: Direction = "teacher_student"
 
 
 class Method(DistillationMethod):
@@ -35,10 +39,11 @@ class Method(DistillationMethod):
 
     Differs: eq. 1 prints no temperature. ``soft`` is the softmax at ``T``, and the KL is
     multiplied by T², as Hinton et al. do, so that alpha weighs the same at every ``T``. The
-    divergence is from teacher to student, summed over classes, mean over the batch.
+    divergence is from teacher to student, summed over classes, mean over the batch. Eq. 1 writes
+    CE where the text beside it says binary cross-entropy; ``labels: bce`` is the latter.
 
     Args:
-        params: alpha and T.
+        params: Weights, temperature, and the form of both terms.
     """
 
     def __init__(self, params: Params) -> None:
@@ -55,9 +60,12 @@ class Method(DistillationMethod):
         Raises:
             ModelError: There is no teacher.
         """
-        alpha, T = self.params.alpha, self.params.T
+        own = self.params
         theirs = teacher_logits("kd", teacher)
+        soft = softened_kl(
+            student.logits, theirs, own.T, normalise=own.normalise, direction=own.direction
+        )
         return {
-            "labels": alpha * cross_entropy(student.logits, labels),
-            "teacher": (1 - alpha) * softened_kl(student.logits, theirs, T),
+            "labels": own.alpha * label_loss(student.logits, labels, own.labels),
+            "teacher": (1 - own.alpha) * soft,
         }

@@ -5,9 +5,10 @@ from __future__ import annotations
 from torch import Tensor
 
 from kdray.distill._method import DistillationMethod
-from kdray.distill._terms import cross_entropy
+from kdray.distill._terms import label_loss
 from kdray.net import Look
 from kdray.spec.strict import Strict
+from kdray.spec.terms import LabelLoss
 
 PAPER = "The baseline of every comparison"
 EQUATIONS = "L = CE(y, z_s) = -log softmax(z_s)_y, mean over the batch"
@@ -15,14 +16,16 @@ NEEDS: tuple[str, ...] = ()
 
 
 class Params(Strict):
-    """Nothing to set."""
+    """What the labels ask for."""
+
+    labels: LabelLoss = "cross_entropy"
 
 
 class Method(DistillationMethod):
-    """Cross-entropy with the labels.
+    """The loss of the labels.
 
     Args:
-        params: Nothing.
+        params: Its form.
     """
 
     def __init__(self, params: Params) -> None:
@@ -36,4 +39,4 @@ class Method(DistillationMethod):
             teacher: Not looked at.
             labels: Class indices ``[B]``.
         """
-        return {"labels": cross_entropy(student.logits, labels)}
+        return {"labels": label_loss(student.logits, labels, self.params.labels)}

@@ -53,6 +53,33 @@ def test_the_gradient_towards_the_teacher_keeps_its_size_when_T_grows(batch: Any
     torch.testing.assert_close(gradient, expected.detach(), rtol=0.1, atol=0.02)
 
 
+def test_divided_by_batch_and_classes_it_is_smaller_by_the_number_of_classes(batch: Any) -> None:
+    for classes in (2, 4, 7):
+        made = batch(classes=classes)
+        mean = Method(Params())(*made.looks())["teacher"]
+        both = Method(Params(normalise="batch_times_classes"))(*made.looks())["teacher"]
+        assert (mean / both).item() == pytest.approx(classes, rel=1e-12)
+
+
+def test_the_other_direction_is_the_divergence_that_dfkd_prints(batch: Any) -> None:
+    made = batch()
+    z_s, z_t, _ = made.arrays()
+    p, q = softmax(z_s / 3), softmax(z_t / 3)
+    expected = 9 * (p * np.log(p / q)).sum(1).mean()
+    params = Params(alpha=0, T=3, direction="student_teacher")
+    assert Method(params)(*made.looks())["teacher"].item() == pytest.approx(expected, rel=1e-10)
+
+
+def test_the_labels_can_be_learnt_by_binary_cross_entropy(batch: Any) -> None:
+    made = batch()
+    z, _, y = made.arrays()
+    truth = np.eye(4)[y]
+    p = 1 / (1 + np.exp(-z))
+    expected = -(truth * np.log(p) + (1 - truth) * np.log(1 - p)).mean()
+    terms = Method(Params(alpha=1, labels="bce"))(*made.looks())
+    assert terms["labels"].item() == pytest.approx(expected, rel=1e-10)
+
+
 def test_alpha_one_learns_from_the_labels_alone(batch: Any) -> None:
     made = batch()
     assert Method(Params(alpha=1))(*made.looks())["teacher"].item() == 0

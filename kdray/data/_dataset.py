@@ -29,8 +29,8 @@ class DatasetInfo:
         classes: Class names, sorted; a label is a place in it.
         image_size: Height and width, pixels.
         channels: 1 or 3.
-        mean: Of the train split, 0..1, one a channel.
-        std: Of the train split, 0..1, one a channel.
+        mean: What pixels are standardised by, 0..1, one a channel: of the train split or ImageNet.
+        std: The same of the deviation.
         hash: Of ids, labels, splits, groups, masks and pixels, in their order.
         counts: Split -> class -> images.
         duplicates: Equal and nearly equal images, and what leaks between splits.

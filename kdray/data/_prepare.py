@@ -23,6 +23,11 @@ from kdray.data._splits import assign
 from kdray.errors import DataError
 from kdray.spec.experiment import Data, Duplicates
 
+#: ImageNet's mean and deviation, by channel; of grey images, those of the channels' average.
+_IMAGENET = {
+    3: ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+    1: ([0.449], [0.226]),
+}
 _BATCH_BYTES = 32 * 2**20
 _SHOWN = 10
 
@@ -82,6 +87,8 @@ def prepare(data: Data, folder: Path, progress: Progress | None = None) -> dict[
 
 def _rows(data: Data) -> list[Row]:
     source = parts.load("data", data.source.name)
+    if not data.splits.use_given and hasattr(source, "KEEP_SPLITS"):
+        raise DataError("data.splits.use_given", source.KEEP_SPLITS, "Use the given split.")
     rows = list(source.rows(source.Params.model_validate(data.source.params)))
     twice = [name for name, count in Counter(row.id for row in rows).items() if count > 1]
     if twice:
@@ -219,7 +226,10 @@ def _binary(name: str, loaded: Loaded, part: slice) -> pa.Array:
 
 
 def _content(loaded: Loaded, facts: _Facts, data: Data) -> dict[str, Any]:
-    mean, std = _mean_and_std(loaded, facts, data.image_size)
+    if data.normalize == "imagenet":
+        mean, std = _IMAGENET[data.channels]
+    else:
+        mean, std = _mean_and_std(loaded, facts, data.image_size)
     counts = {split: dict.fromkeys(facts.classes, 0) for split in split_order(facts.splits)}
     for split, label in zip(facts.splits, facts.labels.tolist(), strict=True):
         counts[split][facts.classes[label]] += 1

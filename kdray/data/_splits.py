@@ -36,8 +36,9 @@ def assign(
 ) -> list[str]:
     """Return the split of every image.
 
-    Given splits stay. Validation, and a test that the source lacks, are divided off the images
-    without a split, or where all have one, off the given train. No group is cut by it.
+    Given splits stay, unless the settings say otherwise; names other than train, val and test
+    always do. Validation, and a test that the source lacks, are divided off the images without a
+    split, or where all have one, off the given train. No group is cut by it.
 
     Args:
         given: The source's splits ``[N]``.
@@ -45,11 +46,25 @@ def assign(
         groups: Group indices ``[N]``.
         names: A name ``[N]`` for each image's group, equal inside it; the division depends on the
             names and the seed, not on the order of the images.
-        settings: Shares and seed.
+        settings: Shares, folds and seed.
 
     Raises:
-        DataError: Nothing to train on or to validate with, or only some images have a split.
+        DataError: Nothing to train on or to validate with, only some images have a split, or
+            folds beside a given test split.
     """
+    if not settings.use_given:
+        given = [None if split in ("train", "val", "test") else split for split in given]
+    places = _undecided(given, settings)
+    order = [names[place] for place in places.tolist()]
+    drawn = _drawn(labels[places], groups[places], order, set(given), settings)
+    result = [split or "" for split in given]
+    for place, split in zip(places.tolist(), drawn, strict=True):
+        result[place] = split
+    return result
+
+
+def _undecided(given: Sequence[str | None], settings: Splits) -> NDArray[np.int64]:
+    """Return the places of the images to divide: those without a split, or the given train."""
     pool = np.array([split is None for split in given])
     trained = np.array([split == "train" for split in given])
     if pool.any() and trained.any():
@@ -58,20 +73,41 @@ def assign(
             f"{pool.sum()} images have no split, but {trained.sum()} are given as train.",
             "Give all of these a split, or none.",
         )
+    if settings.folds and "test" in given:
+        raise DataError(
+            "data.splits.folds",
+            "the source gives a test split already.",
+            "Add use_given: false to fold its images too, or drop `folds`.",
+        )
     pool |= trained
     if not pool.any():
         raise DataError(
             "data.source", "no image is to train on.", "Give images of the split train."
         )
+    return np.flatnonzero(pool)
+
+
+def _drawn(
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    names: Sequence[str],
+    given: set[str | None],
+    settings: Splits,
+) -> list[str]:
+    """Return the split of each image to divide."""
     shares = {name: getattr(settings, name) for name in ("val", "test") if name not in given}
-    shares = {"train": 1 - sum(shares.values()), **{key: x for key, x in shares.items() if x > 0}}
-    places = np.flatnonzero(pool)
-    order = [names[place] for place in places.tolist()]
-    drawn = _divide(labels[places], groups[places], order, shares, settings.seed)
-    result = [split or "" for split in given]
-    for place, split in zip(places.tolist(), drawn, strict=True):
+    if settings.folds is None:
+        shares = {"train": 1 - sum(shares.values()), **shares}
+        return _divide(labels, groups, names, shares, settings.seed)
+    k, fold = settings.folds.k, f"fold {settings.folds.fold}"
+    folds = _divide(labels, groups, names, {f"fold {i}": 1 / k for i in range(k)}, settings.seed)
+    rest = np.flatnonzero([one != fold for one in folds])
+    val = shares.get("val", 0.0) * k / (k - 1)
+    few = [names[place] for place in rest.tolist()]
+    inner = _divide(labels[rest], groups[rest], few, {"train": 1 - val, "val": val}, settings.seed)
+    result = ["test"] * len(folds)
+    for place, split in zip(rest.tolist(), inner, strict=True):
         result[place] = split
-    _check(result, shares)
     return result
 
 
@@ -83,6 +119,7 @@ def _divide(
     seed: int,
 ) -> list[str]:
     """Give the groups, large ones first, each to the split that lacks most of its classes."""
+    shares = {split: share for split, share in shares.items() if share > 0}
     ids, first, members = np.unique(groups, return_index=True, return_inverse=True)
     sizes = np.zeros((len(ids), int(labels.max()) + 1))
     np.add.at(sizes, (members, labels), 1)
@@ -97,12 +134,13 @@ def _divide(
         chosen[group] = int(np.argmax(lack))
         need[chosen[group]] -= sizes[group]
     splits = list(shares)
+    _check(chosen, splits)
     return [splits[chosen[member]] for member in members]
 
 
-def _check(result: Sequence[str], shares: dict[str, float]) -> None:
-    for split in shares:
-        if split not in result:
+def _check(chosen: NDArray[np.int64], splits: Sequence[str]) -> None:
+    for number, split in enumerate(splits):
+        if number not in chosen:
             raise DataError(
                 "data.splits",
                 f"no group of images is left for {split}.",

@@ -17,20 +17,24 @@ from kdray.spec.experiment import Augment
 
 # Each change has its own draws: switching one on leaves the others as they were.
 _HFLIP, _VFLIP, _ROTATE, _SHIFT_X, _SHIFT_Y, _ZOOM, _BRIGHTNESS, _CONTRAST = range(8)
+_SHARPNESS, _BLUR = 8, 9
+_DRAWS = 10
+#: Standard deviations of a blur, pixels: the defaults of torchvision's GaussianBlur.
+_SIGMA = (0.1, 2.0)
 
 
 class Views:
     """Turns stored images into what a network sees.
 
     Order of the changes: flips; rotation, zoom and shift in one bilinear resampling, with the
-    border repeated outside; brightness as a factor; contrast as a factor about the mean of the
-    train split; limits of the 8-bit range; standardisation.
+    border repeated outside; sharpness; blur; brightness as a factor; contrast as a factor about
+    ``mean``; limits of the 8-bit range; standardisation.
 
     Args:
         augment: Largest changes of a training image.
         seed: Names the views, with epoch and index.
-        mean: Of the train split, 0..1, one a channel.
-        std: Of the train split, 0..1, one a channel.
+        mean: What pixels are standardised by, 0..1, one a channel.
+        std: The same of the deviation.
         device: Where the batches are made.
     """
 
@@ -59,9 +63,10 @@ class Views:
         Returns:
             float32 ``[B, c, H, W]``; on one kind of device the same to the last bit in any batch.
         """
-        draws = uniform(self.seed, epoch, indices, 8)
+        draws = uniform(self.seed, epoch, indices, _DRAWS)
         maps = _floats(self._flipped(self._upload(images), draws))
         maps = self._warped(maps, draws)
+        maps = self._blurred(self._sharpened(maps, draws), draws)
         return self._toned(maps, draws)
 
     def plain(self, images: Pixels) -> Tensor:
@@ -97,6 +102,52 @@ class Views:
         grid = self._tensor(x)[:, None, :, :] + self._tensor(y)[:, :, None, :]
         return functional.grid_sample(maps, grid, padding_mode="border", align_corners=False)
 
+    def _sharpened(self, maps: Tensor, draws: NDArray[np.float64]) -> Tensor:
+        """Return half of the maps away from (or towards) their smoothed selves, as Pillow does.
+
+        ``factor * image + (1 - factor) * smoothed``, where smoothing weighs a pixel 5 and its
+        neighbours 1 each, and the outermost pixels stay.
+        """
+        factor = self.augment.sharpness
+        if factor == 1 or min(maps.shape[2:]) < 3:
+            return maps
+        inner = maps[:, :, 1:-1, 1:-1]
+        total = inner * 4
+        for down in range(3):
+            for right in range(3):
+                total += _window(maps, down, right)
+        chosen = torch.from_numpy(draws[:, _SHARPNESS] < 0.5).to(self.device)[:, None, None, None]
+        sharp = (inner * factor + total * ((1 - factor) / 13)).clamp_(0, 255)
+        result = maps.clone()
+        result[:, :, 1:-1, 1:-1] = torch.where(chosen, sharp, inner)
+        return result
+
+    def _blurred(self, maps: Tensor, draws: NDArray[np.float64]) -> Tensor:
+        """Return the maps under a Gaussian of their own, across and down, the border mirrored."""
+        side = self.augment.blur
+        if not side:
+            return maps
+        half = side // 2
+        sigma = _SIGMA[0] + draws[:, [_BLUR]] * (_SIGMA[1] - _SIGMA[0])
+        weights = np.exp(-0.5 * (np.arange(-half, half + 1) / sigma) ** 2)
+        weights /= weights.sum(axis=1, keepdims=True)
+        for axis in (2, 3):
+            size = maps.shape[axis]
+            # Sums of shifted maps, not a convolution: its rounding depends on the batch.
+            total = torch.zeros_like(maps)
+            for step in range(side):
+                shifted = maps.index_select(axis, self._mirrored(size, step - half))
+                total += shifted * self._tensor(weights[:, [step]])[:, :, None, None]
+            maps = total
+        return maps
+
+    def _mirrored(self, size: int, step: int) -> Tensor:
+        """Return the places 0..size-1 moved by ``step``, mirrored at the first and last."""
+        places = np.abs(np.arange(size) + step)
+        period = max(1, 2 * (size - 1))
+        places = np.minimum(places % period, period - places % period)
+        return torch.from_numpy(places).to(self.device)
+
     def _toned(self, maps: Tensor, draws: NDArray[np.float64]) -> Tensor:
         brightness = 1 + _spread(draws[:, [_BRIGHTNESS]], self.augment.brightness)
         contrast = 1 + _spread(draws[:, [_CONTRAST]], self.augment.contrast)
@@ -126,6 +177,12 @@ class Views:
 def _floats(images: Tensor) -> Tensor:
     """Return ``[B, H, W, c]`` uint8 as contiguous float32 ``[B, c, H, W]``, 0..255."""
     return images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+
+
+def _window(maps: Tensor, down: int, right: int) -> Tensor:
+    """Return the maps without their outermost pixels, moved by -1, 0 or 1 each way (0..2)."""
+    height, width = maps.shape[2:]
+    return maps[:, :, down : height - 2 + down, right : width - 2 + right]
 
 
 def _spread(draws: NDArray[np.float64], largest: float) -> NDArray[np.float64]:

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from kdray.spec.strict import PartRef, Strict
 
 
+class Folds(Strict):
+    """One of the divisions of a cross-validation; write a job for each."""
+
+    k: int = Field(5, ge=2)
+    """Number of folds: equal parts, by class and group."""
+    fold: int = Field(0, ge=0)
+    """The fold that is the test split, from 0."""
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Folds:
+        if self.fold >= self.k:
+            raise ValueError(f"fold is {self.fold}, but {self.k} folds are numbered from 0")
+        return self
+
+
 class Splits(Strict):
-    """How images without a given split are divided; whole groups stay together."""
+    """How images are divided: stratified by class, whole groups together."""
 
     val: float = Field(0.15, gt=0, lt=1)
     """Share for validation: choosing epochs and settings."""
@@ -18,13 +33,16 @@ class Splits(Strict):
     """Share for the test, used once at the end; ignored where the source gives a test split."""
     seed: int = Field(0, ge=0)
     """Seed of the division."""
+    use_given: bool = True
+    """Keep the train, val and test splits that the source gives; false: divide anew."""
+    folds: Folds | None = None
+    """Cross-validation: one fold is the test split, whatever `test` says; null: none."""
 
     @model_validator(mode="after")
     def _leave_some(self) -> Splits:
-        if self.val + self.test >= 1:
-            raise ValueError(
-                f"val + test is {self.val + self.test:g}: nothing is left to train on"
-            )
+        test = 1 / self.folds.k if self.folds else self.test
+        if self.val + test >= 1:
+            raise ValueError(f"val + test is {self.val + test:g}: nothing is left to train on")
         return self
 
 
@@ -45,6 +63,59 @@ class Augment(Strict):
     """Largest change of brightness, as a share."""
     contrast: float = Field(0.1, ge=0, le=1)
     """Largest change of contrast, as a share."""
+    sharpness: float = Field(1.0, ge=0, le=10)
+    """Factor of sharpness for half of the images; 1: as they are, 2: sharpened, 0: softened."""
+    blur: int = Field(0, ge=0, le=31)
+    """Side of a Gaussian blur, pixels, odd; its sigma is drawn from 0.1 to 2. 0: none."""
+
+    @field_validator("blur")
+    @classmethod
+    def _odd(cls, blur: int) -> int:
+        if blur and blur % 2 == 0:
+            raise ValueError("the side of a blur is odd: 3, 5, ...")
+        return blur
+
+
+#: Augmentations by name.
+AUGMENTS: dict[str, dict[str, Any]] = {
+    "none": {
+        "hflip": False,
+        "rotate": 0.0,
+        "shift": 0.0,
+        "zoom": 0.0,
+        "brightness": 0.0,
+        "contrast": 0.0,
+    },
+    "light": {},
+    "hdkd": {
+        "vflip": True,
+        "rotate": 180.0,
+        "shift": 0.0,
+        "zoom": 0.0,
+        "brightness": 0.3,
+        "contrast": 0.3,
+        "sharpness": 2.0,
+        "blur": 3,
+    },
+}
+
+
+def augment_in_full(value: Any) -> Any:
+    """Return the changes that a name stands for; what is no name stays as it is."""
+    if not isinstance(value, str):
+        return value
+    if value not in AUGMENTS:
+        raise ValueError(f"no augmentation is called {value!r}; there are {', '.join(AUGMENTS)}")
+    return AUGMENTS[value]
+
+
+#: Changes in full, or by their name.
+AugmentRef = Annotated[
+    Augment,
+    BeforeValidator(
+        augment_in_full, json_schema_input_type=Literal["none", "light", "hdkd"] | Augment
+    ),
+]
 
 
 class Duplicates(Strict):
@@ -80,5 +151,7 @@ class Data(Strict):
     """What is done about copies of an image on both sides of a split."""
     bad_images: BadImages = BadImages()
     """What is done about images that cannot be read."""
-    augment: Augment = Augment()
-    """Random changes of the training images."""
+    normalize: Literal["train", "imagenet"] = "train"
+    """Mean and deviation that pixels are standardised by: of the train split, or ImageNet's."""
+    augment: AugmentRef = Augment()
+    """Random changes of the training images; by name `none`, `light` (the defaults) or `hdkd`."""

@@ -65,6 +65,15 @@ def test_mean_and_std_are_of_the_train_split_alone(prepared: Prepare) -> None:
 
 
 @pytest.mark.usefixtures("small")
+def test_imagenets_mean_and_std_can_be_asked_for(prepared: Prepare) -> None:
+    dataset = prepared(channels=3, normalize="imagenet")
+    assert (dataset.info.mean, dataset.info.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert prepared(normalize="imagenet").info.mean == pytest.approx(
+        [np.mean(dataset.info.mean)], abs=1e-3
+    )
+
+
+@pytest.mark.usefixtures("small")
 def test_the_same_source_gives_the_same_bytes(prepared: Prepare, tmp_path: Path) -> None:
     assert prepared().info.hash == prepared().info.hash
     one, two = sorted(tmp_path.glob("prepared-*/images.arrow"))

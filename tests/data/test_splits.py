@@ -14,7 +14,7 @@ def divide(
     given: list[str | None],
     labels: list[int] | None = None,
     groups: list[int] | None = None,
-    **shares: float,
+    **shares: object,
 ) -> list[str]:
     labels = labels or [0] * len(given)
     groups = groups or list(range(len(given)))
@@ -108,6 +108,50 @@ def test_nothing_to_train_on_is_an_error() -> None:
 def test_a_single_group_cannot_be_divided() -> None:
     with pytest.raises(DataError, match="no group of images is left for val"):
         divide([None] * 10, groups=[0] * 10)
+
+
+def test_given_splits_can_be_divided_anew() -> None:
+    given: list[str | None] = ["train"] * 10 + ["val"] * 4 + ["test"] * 6 + ["shifted"] * 2
+    splits = divide(given, val=0.2, test=0.2, use_given=False)
+    assert splits == divide([None] * 20 + ["shifted"] * 2, val=0.2, test=0.2)
+
+
+def folded(num: int, k: int, **options: object) -> list[list[str]]:
+    labels = [place % 3 for place in range(num)]
+    groups = [place // 2 for place in range(num)]
+    return [
+        divide([None] * num, labels, groups, val=0.2, folds={"k": k, "fold": fold}, **options)
+        for fold in range(k)
+    ]
+
+
+def test_every_image_is_in_the_test_of_one_fold() -> None:
+    tests = np.array(folded(90, 5)) == "test"
+    assert (tests.sum(axis=0) == 1).all()
+    assert (tests.sum(axis=1) == 18).all()
+
+
+def test_folds_have_the_classes_and_validation_evenly_and_cut_no_group() -> None:
+    for splits in folded(90, 3):
+        found = np.array(splits)
+        assert Counter(splits) == {"train": 42, "val": 18, "test": 30}
+        assert [(found[label::3] == "test").sum() for label in range(3)] == [10, 10, 10]
+        assert (found[::2] == found[1::2]).all()
+
+
+def test_folds_beside_a_given_test_are_an_error_unless_it_is_ignored() -> None:
+    given: list[str | None] = ["train"] * 10 + ["test"] * 10
+    with pytest.raises(DataError, match="use_given: false"):
+        divide(given, folds={})
+    assert Counter(divide(given, val=0.2, folds={}, use_given=False))["test"] == 4
+
+
+@pytest.mark.parametrize(
+    "shares", [{"folds": {"k": 5, "fold": 5}}, {"val": 0.5, "folds": {"k": 2}}]
+)
+def test_impossible_folds_are_refused(shares: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"numbered from 0|nothing is left"):
+        Splits.model_validate(shares)
 
 
 def test_names_of_splits_are_known_in_any_case() -> None:

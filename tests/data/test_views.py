@@ -8,7 +8,8 @@ import torch
 
 from kdray.data import Views
 from kdray.data._random import uniform
-from kdray.spec.experiment import Augment
+from kdray.spec.data import AUGMENTS
+from kdray.spec.experiment import Augment, Data
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 STILL = {
@@ -181,3 +182,63 @@ def test_switching_a_change_on_leaves_the_draws_of_the_others(images: np.ndarray
     flipped = views(hflip=True).train(images, 0, np.arange(9))
     both = views(hflip=True, brightness=1e-9).train(images, 0, np.arange(9))
     torch.testing.assert_close(flipped, both)
+
+
+def test_half_of_the_images_are_sharpened_as_torchvision_does(images: np.ndarray) -> None:
+    from torchvision.transforms import functional
+
+    made = views(sharpness=2.0)
+    many = np.concatenate([images] * 20)
+    seen = made.train(many, 3, np.arange(len(many)))
+    plain = made.plain(many)
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2) / 255
+    sharp = functional.adjust_sharpness(pixels, 2.0) * 255
+    expected = standardised(np.concatenate([sharp.permute(0, 2, 3, 1).numpy()] * 20))
+    changed = [not torch.equal(view, one) for view, one in zip(seen, plain, strict=True)]
+    assert 60 <= sum(changed) <= 120
+    np.testing.assert_allclose(seen[changed], expected[changed], atol=1e-4)
+
+
+def test_a_blur_is_torchvisions_with_a_sigma_drawn_for_each_image(images: np.ndarray) -> None:
+    from torchvision.transforms import functional
+
+    seen = views(blur=5).train(images, 2, np.arange(9))
+    sigmas = 0.1 + 1.9 * uniform(0, 2, np.arange(9), 10)[:, 9]
+    assert sigmas.max() - sigmas.min() > 0.5
+    for number, sigma in enumerate(sigmas):
+        pixels = torch.from_numpy(images[number]).permute(2, 0, 1).double()
+        blurred = functional.gaussian_blur(pixels, [5, 5], [float(sigma)] * 2)
+        expected = standardised(blurred.permute(1, 2, 0).numpy()[None])[0]
+        np.testing.assert_allclose(seen[number], expected, atol=1e-4)
+
+
+def test_a_blur_may_be_wider_than_the_image() -> None:
+    grey = np.full((2, 3, 3, 3), 100, dtype=np.uint8)
+    made = views(blur=31)
+    torch.testing.assert_close(made.train(grey, 0, [0, 1]), made.plain(grey))
+
+
+def test_a_view_of_all_changes_is_the_same_in_any_batch(images: np.ndarray) -> None:
+    made = Views(
+        Data.model_validate({"source": "phantom", "augment": "hdkd"}).augment, 0, MEAN, STD
+    )
+    whole = made.train(images, 1, np.arange(9))
+    for place in (0, 4, 8):
+        assert torch.equal(made.train(images[[place]], 1, [place])[0], whole[place])
+
+
+def test_augmentations_have_names() -> None:
+    found = {
+        name: Data.model_validate({"source": "phantom", "augment": name}).augment
+        for name in AUGMENTS
+    }
+    assert found["light"] == Augment()
+    assert found["none"] == Augment.model_validate(STILL)
+    assert (found["hdkd"].rotate, found["hdkd"].sharpness, found["hdkd"].blur) == (180, 2, 3)
+    with pytest.raises(ValueError, match="there are none, light, hdkd"):
+        Data.model_validate({"source": "phantom", "augment": "strong"})
+
+
+def test_a_blur_of_an_even_side_is_refused() -> None:
+    with pytest.raises(ValueError, match="is odd"):
+        Augment(blur=4)

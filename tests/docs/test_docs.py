@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from kdray.cli.main import build
-from kdray.spec import experiment, service, space
+from kdray.spec import data, experiment, service, space
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"])
@@ -23,6 +23,7 @@ DOCUMENTS = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "CONTRIBUTING.md", ROOT /
 PREFIXES = {
     "Data": "data.",
     "Splits": "data.splits.",
+    "Folds": "data.splits.folds.",
     "Duplicates": "data.duplicates.",
     "BadImages": "data.bad_images.",
     "Augment": "data.augment.",
@@ -42,7 +43,7 @@ WRITTEN = {"pairs": "`all`"}
 
 def fields() -> Iterator[tuple[str, str]]:
     """Yield each field of the job files as the guide writes it, with its default."""
-    for module in (experiment, service, space):
+    for module in (data, experiment, service, space):
         for model in _models(module):
             for name, field in model.model_fields.items():
                 default = field.get_default(call_default_factory=True)

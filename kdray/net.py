@@ -125,6 +125,7 @@ class Look:
         heads: Head name -> its own logits ``[B, C]``.
         attention: Of each transformer block, shallow to deep: ``[B, h, w]``.
         dense: Logits of each place of the tap ``final``, ``[B, C, h, w]``.
+        size: Height and width of the images.
     """
 
     logits: Tensor
@@ -132,6 +133,7 @@ class Look:
     heads: Mapping[str, Tensor] = field(default_factory=dict)
     attention: tuple[Tensor, ...] = ()
     dense: Tensor | None = None
+    size: tuple[int, int] = (0, 0)
 
 
 def look(net: Net, images: Tensor, wants: Wants | None = None) -> Look:
@@ -148,7 +150,7 @@ def look(net: Net, images: Tensor, wants: Wants | None = None) -> Look:
     wants = wants or Wants()
     forward = net.parallel or net.module
     if wants == Wants():
-        return Look(forward(images))
+        return Look(forward(images), size=_size(images))
     taps = (*wants.taps, *(("final",) if wants.dense and "final" not in wants.taps else ()))
     maps: dict[str, Tensor] = {}
     heads: dict[str, Tensor] = {}
@@ -168,7 +170,12 @@ def look(net: Net, images: Tensor, wants: Wants | None = None) -> Look:
         {name: heads[name] for name in wants.heads},
         tuple(attention[index] for index in sorted(attention)),
         _dense(net, maps["final"]) if wants.dense else None,
+        _size(images),
     )
+
+
+def _size(images: Tensor) -> tuple[int, int]:
+    return images.shape[2], images.shape[3]
 
 
 def _watch(stack: ExitStack, layer: nn.Module, hook: Any) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from kdray.errors import ModelError
 from kdray.net import Look, Net, Wants
 
 
@@ -64,3 +66,43 @@ class DistillationMethod(ABC):
         Raises:
             ModelError: The method needs a teacher, and there is none.
         """
+
+
+def need_taps(method: str, role: str, net: Net | None, names: Sequence[str]) -> Net:
+    """Return a net that has all the taps.
+
+    Args:
+        method: Name of the method, for the error.
+        role: ``student`` or ``teacher``, for the error.
+        net: The net; None where there is no teacher.
+        names: The taps.
+
+    Raises:
+        ModelError: There is no net, or it lacks a tap.
+    """
+    net = need_net(method, net)
+    missing = [name for name in names if name not in net.taps]
+    if missing:
+        raise ModelError(
+            f"method {method}",
+            f"the {role} has no map called {missing[0]}.",
+            f"Choose one with {', '.join(names)}; it has: {', '.join(net.taps) or 'none'}.",
+        )
+    return net
+
+
+def need_net(method: str, teacher: Net | None) -> Net:
+    """Return the teacher.
+
+    Args:
+        method: Name of the method, for the error.
+        teacher: The net that teaches, or None.
+
+    Raises:
+        ModelError: There is none.
+    """
+    if teacher is None:
+        raise ModelError(
+            f"method {method}", "needs a teacher.", "Use the method none without one."
+        )
+    return teacher

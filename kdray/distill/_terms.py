@@ -15,6 +15,23 @@ def exact(logits: Tensor) -> Tensor:
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
+def taught_by(method: str, teacher: Look | None) -> Look:
+    """Return what is seen of the teacher.
+
+    Args:
+        method: Name of the method, for the error.
+        teacher: What is seen of the teacher, or None.
+
+    Raises:
+        ModelError: There is no teacher.
+    """
+    if teacher is None:
+        raise ModelError(
+            f"method {method}", "needs a teacher.", "Use the method none without one."
+        )
+    return teacher
+
+
 def teacher_logits(method: str, teacher: Look | None) -> Tensor:
     """Return the teacher's logits ``[B, C]``, exact and without a gradient.
 
@@ -25,11 +42,17 @@ def teacher_logits(method: str, teacher: Look | None) -> Tensor:
     Raises:
         ModelError: There is no teacher.
     """
-    if teacher is None:
-        raise ModelError(
-            f"method {method}", "needs a teacher.", "Use the method none without one."
-        )
-    return exact(teacher.logits.detach())
+    return exact(taught_by(method, teacher).logits.detach())
+
+
+def map_distance(student: Tensor, teacher: Tensor) -> Tensor:
+    """Return the squared distance of two maps, mean over all elements and the batch.
+
+    Args:
+        student: ``[B, D, h, w]``.
+        teacher: ``[B, D, h, w]``; it gets no gradient.
+    """
+    return F.mse_loss(exact(student), exact(teacher.detach()))
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -50,10 +50,12 @@ class Attention:
         path: Path of the module whose output tells, such as ``blocks.3.attn.qkv``.
         maps: That module and its output to ``[B, h, w]``: what the class token (where there is
             none: the mean query) gives to each patch, mean over the heads.
+        reads: Whether ``maps`` takes the module's ``output``, or its first ``input``.
     """
 
     path: str
     maps: Callable[[nn.Module, Tensor], Tensor]
+    reads: str = "output"
 
 
 @dataclass(frozen=True)
@@ -190,8 +192,8 @@ def _keep(seen: dict[str, Tensor], name: str, form: Callable[[Tensor], Tensor]) 
 
 
 def _read(seen: dict[int, Tensor], index: int, place: Attention, layer: nn.Module) -> Any:
-    def hook(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        seen[index] = place.maps(layer, output)
+    def hook(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        seen[index] = place.maps(layer, inputs[0] if place.reads == "input" else output)
 
     return hook
 

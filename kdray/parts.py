@@ -3,18 +3,22 @@
 A part's settings can be read without importing the part (``header``): its docstring, its literal
 constants and its ``Params`` are taken from the source alone. So checking a job needs neither
 torch nor timm, and a new part is still one file.
+
+A preset is a part with settings under a name of its own, such as ``visformer_small`` for one
+architecture of timm: an entry of the literal ``PRESETS`` in the part's file. ``canonical`` is the
+one place that resolves it, so a preset and the same part spelled out share keys and results.
 """
 
 from __future__ import annotations
 
 import ast
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -28,6 +32,7 @@ from kdray.spec.strict import Part, named
 FOLDERS = {"data": "data source", "models": "model", "distill": "method", "explain": "explainer"}
 #: What a list of settings is called in remedies.
 SETTINGS = "Its settings"
+AnyPart = TypeVar("AnyPart", bound=Part)
 _LIGHT = ("__future__", "typing", "pydantic", "math", "kdray.spec", "collections.abc", "enum")
 
 
@@ -46,12 +51,54 @@ class Header:
         return self.doc.strip().splitlines()[0] if self.doc.strip() else ""
 
 
+@dataclass(frozen=True)
+class Preset:
+    """A part with settings under a name of its own.
+
+    Args:
+        name: What users write.
+        part: The part that it stands for.
+        params: The settings that differ from the part's defaults; a user's come on top.
+        facts: What else its entry says: for models ``role``, ``source`` and ``papers``.
+    """
+
+    name: str
+    part: str
+    params: Mapping[str, Any]
+    facts: Mapping[str, Any]
+
+
 def names(folder: str) -> list[str]:
     """Return the names of the parts in a folder of ``FOLDERS``, sorted."""
     return sorted(
         path.stem
         for path in (Path(__file__).parent / folder).glob("*.py")
         if not path.stem.startswith("_")
+    )
+
+
+@cache
+def presets(folder: str) -> Mapping[str, Preset]:
+    """Return the presets of all parts in a folder, in the order of the files."""
+    return {
+        name: Preset(
+            name, part, entry["params"], {k: v for k, v in entry.items() if k != "params"}
+        )
+        for part in names(folder)
+        for name, entry in header(folder, part).constants.get("PRESETS", {}).items()
+    }
+
+
+def canonical(folder: str, part: AnyPart) -> AnyPart:
+    """Return the part that a preset stands for, its settings below the given ones.
+
+    What is no preset is returned as it is, known or not.
+    """
+    if part.name in names(folder) or part.name not in presets(folder):
+        return part
+    preset = presets(folder)[part.name]
+    return part.model_copy(
+        update={"name": preset.part, "params": {**preset.params, **part.params}}
     )
 
 
@@ -92,7 +139,7 @@ def header(folder: str, name: str) -> Header:
 
 
 def settings(folder: str, part: Part) -> dict[str, Any]:
-    """Return a part's settings with its defaults filled in.
+    """Return the settings of a part, or of what a preset stands for, with defaults filled in.
 
     Raises:
         JobError: There is no such part, or its ``Params`` refuse a setting.
@@ -100,7 +147,8 @@ def settings(folder: str, part: Part) -> dict[str, Any]:
     problems = list(check((), folder, part.model_dump(include={"name", "params"})))
     if problems:
         raise JobError(f"{folder}/{part.name}", problems[0].problem, problems[0].remedy)
-    params = header(folder, part.name).Params.model_validate(part.params)
+    whole = canonical(folder, part)
+    params = header(folder, whole.name).Params.model_validate(whole.params)
     return params.model_dump(mode="json")
 
 
@@ -117,13 +165,14 @@ def check(path: Place, folder: str, value: Any) -> Iterator[Problem]:
     if not isinstance(name, str):
         return  # the spec's own check says so
     at = path if isinstance(value, str) else (*path, "name")
-    if name not in names(folder):
+    if name not in names(folder) and name not in presets(folder):
         problem, remedy = _unknown(folder, name)
         yield Problem(at, problem, remedy)
         return
     params = tree.get("params") or {}
     if isinstance(params, dict):
-        yield from _param_problems(path, folder, name, params)
+        whole = canonical(folder, Part(name=name, params=params))
+        yield from _param_problems(path, folder, whole.name, whole.params)
     spaces = tree.get("search") or {}
     if isinstance(spaces, dict) and isinstance(params, dict) and folder == "distill":
         yield from _space_problems(path, name, spaces, params)
@@ -158,7 +207,8 @@ def _is_light(node: ast.stmt) -> bool:
 
 def _unknown(folder: str, name: str) -> tuple[str, str]:
     problem = f"no {FOLDERS[folder]} is called {name!r}."
-    return problem, nearest(name, names(folder), listed="There are")
+    known = sorted({*names(folder), *presets(folder)})
+    return problem, nearest(name, known, listed="There are")
 
 
 def _param_problems(

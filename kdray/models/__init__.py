@@ -10,6 +10,7 @@ import torch
 from kdray import parts
 from kdray.models._weights import load_weights, weights_hash
 from kdray.net import Net
+from kdray.spec.strict import Part
 
 __all__ = ["build_model", "load_weights", "weights_hash"]
 
@@ -27,8 +28,8 @@ def build_model(  # noqa: PLR0913 - what a model depends on, each by name
     """Return a network of a part, in train mode, on the CPU.
 
     Args:
-        name: Name of the part in ``kdray/models``.
-        params: The part's settings.
+        name: Name of the part in ``kdray/models``, or of a preset.
+        params: The part's settings; a preset's own lie below them.
         channels: Image channels ``c``, 1 or 3.
         classes: Number of logits ``C``.
         image_size: Height and width of the images, pixels.
@@ -41,11 +42,12 @@ def build_model(  # noqa: PLR0913 - what a model depends on, each by name
         ValidationError: The part refuses its settings (a job's are checked before).
         ModelError: The part cannot build it, or the weights do not fit.
     """
-    part = parts.load("models", name)
+    whole = parts.canonical("models", Part(name=name, params=dict(params)))
+    part = parts.load("models", whole.name)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # not torch.manual_seed: it reseeds the GPU too
         net: Net = part.build(
-            part.Params.model_validate(params),
+            part.Params.model_validate(whole.params),
             channels=channels,
             classes=classes,
             image_size=image_size,

@@ -51,7 +51,7 @@ def load_weights(module: nn.Module, uri: str, *, channels: int, classes: int) ->
         if value.shape == own.shape:
             kept[name] = value
         elif _is_input(value, own, channels):
-            kept[name] = _other_channels(value, channels)
+            kept[name] = other_channels(value, channels)
             notes.append(f"{name} adapted from {value.shape[1]} to {channels} channels")
         elif _is_head(module, name, value, classes):
             notes.append(f"{name} starts anew: the file has {value.shape[0]} classes")
@@ -121,7 +121,8 @@ def _is_input(value: Tensor, own: Tensor, channels: int) -> bool:
     )
 
 
-def _other_channels(value: Tensor, channels: int) -> Tensor:
+def other_channels(value: Tensor, channels: int) -> Tensor:
+    """Return weights of a first convolution for 1 instead of 3 image channels, or the reverse."""
     return value.sum(1, keepdim=True) if channels == 1 else value.repeat(1, 3, 1, 1) / 3
 
 

@@ -13,6 +13,39 @@ from kdray.spec.strict import Many, Strict
 
 #: Five poolings by 2 leave one cell of so many pixels.
 SMALLEST_IMAGE = 32
+#: The widths are not printed in the paper; each preset meets its computation in another reading.
+PRESETS = {
+    "cnn5": {
+        "params": {},
+        "role": "student",
+        "source": "TKD; the default: the ratio to DenseNet121 that the paper prints",
+        "papers": ["TKD"],
+    },
+    "cnn5_exact": {
+        "params": {"widths": [32, 72, 144, 288, 544]},
+        "role": "student",
+        "source": "TKD; 2.330 GFLOPs at 224 px, nearest to ten times the printed number",
+        "papers": ["TKD"],
+    },
+    "cnn5_100px": {
+        "params": {"widths": [32, 64, 160, 320, 512]},
+        "role": "student",
+        "source": "TKD; the printed number as MACs at 100 px",
+        "papers": ["TKD"],
+    },
+    "cnn5_72px": {
+        "params": {"widths": [32, 72, 144, 288, 544]},
+        "role": "student",
+        "source": "TKD; the printed number as FLOPs at 72 px",
+        "papers": ["TKD"],
+    },
+    "cnn5_small": {
+        "params": {"widths": [16, 32, 64, 128, 168]},
+        "role": "student",
+        "source": "TKD; the printed number as MACs at 224 px",
+        "papers": ["TKD"],
+    },
+}
 
 
 class Params(Strict):
@@ -35,7 +68,8 @@ def build(
     DenseNet121 (2.45 against 2.436).
 
     ``stage1`` ... ``stage5`` are the activations before each pooling, ``[B, D, H/2^(i-1), ...]``;
-    ``cam`` is the last of them.
+    ``cam`` and ``shape`` are the last of them, ``final`` the last after its pooling, ``texture``
+    the first after its pooling.
 
     Args:
         params: Widths of the layers.
@@ -53,7 +87,9 @@ def build(
     if pretrained:
         raise ModelError("cnn5", "has no ImageNet weights.", "Write weights: none, or a path.")
     taps = {f"stage{i + 1}": Tap(f"stages.{i}.act") for i in range(len(params.widths))}
-    return Net(_Cnn5(channels, params.widths, classes), {**taps, "cam": Tap("stages.4.act")})
+    taps |= {"texture": Tap("stages.0"), "shape": Tap("stages.4.act")}
+    taps |= {"cam": Tap("stages.4.act"), "final": Tap("stages.4")}
+    return Net(_Cnn5(channels, params.widths, classes), taps, classifier="head")
 
 
 class _Cnn5(nn.Module):

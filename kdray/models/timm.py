@@ -5,12 +5,11 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
-import torch
 from pydantic import Field, field_validator
 from torch import nn
 
 from kdray.errors import ModelError
-from kdray.models._timm_taps import derive
+from kdray.models._taps import derive
 from kdray.net import Net
 from kdray.spec.strict import Strict
 
@@ -23,6 +22,123 @@ RESERVED = {
     "checkpoint_path": "write `weights: PATH` beside the model",
     "cache_dir": "set the environment variable HF_HOME",
     "features_only": "a model must return logits",
+}
+#: Models of the papers: name -> settings, role, source, and the papers that use it.
+PRESETS = {
+    "densenet121": {
+        "params": {"arch": "densenet121"},
+        "role": "teacher",
+        "source": "DenseNet (Huang et al., 2017); timm densenet121",
+        "papers": ["TKD"],
+    },
+    "densenet201": {
+        "params": {"arch": "densenet201"},
+        "role": "teacher",
+        "source": "DenseNet (Huang et al., 2017); timm densenet201",
+        "papers": ["XKD"],
+    },
+    "visformer_small": {
+        "params": {"arch": "visformer_small"},
+        "role": "teacher",
+        "source": "Visformer (Chen et al., 2021); timm visformer_small",
+        "papers": ["XKD"],
+    },
+    "autoformer_v2_t": {
+        "params": {"arch": "swin_s3_tiny_224"},
+        "role": "teacher",
+        "source": "AutoFormerV2 / S3 (Chen et al., 2021); timm swin_s3_tiny_224",
+        "papers": ["XKD"],
+    },
+    "deit_base": {
+        "params": {"arch": "deit_base_patch16_224"},
+        "role": "teacher",
+        "source": "DeiT (Touvron et al., 2021); timm deit_base_patch16_224",
+        "papers": ["DFKD"],
+    },
+    "wide_resnet50_2": {
+        "params": {"arch": "wide_resnet50_2"},
+        "role": "teacher",
+        "source": "Wide ResNet (Zagoruyko and Komodakis, 2016); timm wide_resnet50_2",
+        "papers": ["DFKD"],
+    },
+    "convnext_tiny": {
+        "params": {"arch": "convnext_tiny"},
+        "role": "teacher",
+        "source": "ConvNeXt (Liu et al., 2022); timm convnext_tiny",
+        "papers": ["DFKD"],
+    },
+    "resnet101": {
+        "params": {"arch": "resnet101"},
+        "role": "teacher",
+        "source": "ResNet (He et al., 2016); timm resnet101",
+        "papers": ["DFKD"],
+    },
+    "resnet152": {
+        "params": {"arch": "resnet152"},
+        "role": "teacher",
+        "source": "ResNet (He et al., 2016); timm resnet152",
+        "papers": ["DFKD"],
+    },
+    "mobilenetv3_small": {
+        "params": {"arch": "mobilenetv3_small_100"},
+        "role": "student",
+        "source": "MobileNetV3 (Howard et al., 2019); timm mobilenetv3_small_100",
+        "papers": ["DFKD"],
+    },
+    "regnety_004": {
+        "params": {"arch": "regnety_004"},
+        "role": "student",
+        "source": "RegNet (Radosavovic et al., 2020); timm regnety_004",
+        "papers": ["DFKD"],
+    },
+    "ghostnet_100": {
+        "params": {"arch": "ghostnet_100"},
+        "role": "student",
+        "source": "GhostNet (Han et al., 2020); timm ghostnet_100",
+        "papers": ["DFKD"],
+    },
+    "regnety_040": {
+        "params": {"arch": "regnety_040"},
+        "role": "comparator",
+        "source": "RegNet (Radosavovic et al., 2020); timm regnety_040",
+        "papers": ["HDKD"],
+    },
+    "regnety_160": {
+        "params": {"arch": "regnety_160"},
+        "role": "teacher",
+        "source": "RegNet (Radosavovic et al., 2020); timm regnety_160, the teacher of CSKD",
+        "papers": ["HDKD"],
+    },
+    "crossvit_tiny": {
+        "params": {"arch": "crossvit_tiny_240"},
+        "role": "comparator",
+        "source": "CrossViT (Chen et al., 2021); timm crossvit_tiny_240",
+        "papers": ["HDKD"],
+    },
+    "cskd_tiny": {
+        "params": {"arch": "deit_tiny_distilled_patch16_224"},
+        "role": "comparator",
+        "source": "CSKD (Zhao et al., 2023); timm deit_tiny_distilled_patch16_224",
+        "papers": ["HDKD"],
+    },
+    "mobilevit_s": {
+        "params": {"arch": "mobilevit_s"},
+        "role": "comparator",
+        "source": "MobileViT (Mehta and Rastegari, 2022); timm mobilevit_s",
+        "papers": ["HDKD"],
+    },
+    "pvt_v2_b0": {
+        "params": {"arch": "pvt_v2_b0"},
+        "role": "comparator",
+        "source": "PVTv2 (Wang et al., 2022); timm pvt_v2_b0",
+        "papers": ["HDKD"],
+    },
+    "coatnet_0": {
+        "params": {"arch": "coatnet_0_rw_224"},
+        "role": "comparator",
+        "source": "CoAtNet (Dai et al., 2021); timm coatnet_0_rw_224",
+        "papers": ["HDKD"],
+    },
 }
 
 
@@ -46,9 +162,9 @@ class Params(Strict):
 def build(
     params: Params, *, channels: int, classes: int, image_size: int, pretrained: bool = False
 ) -> Net:
-    """Return the network with taps ``stage1`` ... ``stageN`` and ``cam``.
+    """Return the network with taps ``stage1`` ... ``stageN``, ``cam`` and others.
 
-    The taps come from timm's ``feature_info`` and one forward pass; see ``_timm_taps.derive``.
+    The taps come from timm's ``feature_info`` and one forward pass; see ``_taps.derive``.
     An architecture whose stages give no single map (CrossViT, for one) has fewer taps, or none.
 
     Args:
@@ -66,16 +182,16 @@ def build(
     size = f"{channels} x {image_size} x {image_size} images"
     try:
         module = _create(params, channels, classes, image_size, pretrained)
-        logits, taps = derive(module, torch.zeros(1, channels, image_size, image_size))
+        found = derive(module, channels, image_size)
     except (RuntimeError, ValueError, TypeError, LookupError, AssertionError) as error:
         if pretrained and "pretrained" in str(error):
             raise _no_weights(where, error) from error
         problem = f"cannot be built for {size} and {classes} classes: {_first_line(error)}."
         raise ModelError(where, problem, "Try another image_size, or mend `args`.") from error
-    if logits.shape != (1, classes):
-        problem = f"gives an output of shape {list(logits.shape)}, not [1, {classes}]."
+    if found.logits.shape != (1, classes):
+        problem = f"gives an output of shape {list(found.logits.shape)}, not [1, {classes}]."
         raise ModelError(where, problem, "Choose an architecture that classifies.")
-    return Net(module, taps)
+    return Net(module, found.taps, classifier=found.classifier)
 
 
 def architectures(pattern: str = "") -> list[str]:
@@ -105,6 +221,9 @@ def _created(arch: str, args: dict[str, Any], image_size: int) -> nn.Module:
     import timm
 
     module: nn.Module
+    if arch.startswith("crossvit"):  # resizes every image to its own two sizes
+        module = timm.create_model(arch, **args)
+        return module
     try:
         module = timm.create_model(arch, **args, img_size=image_size)
     except TypeError as error:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
+from kdray import parts
 from kdray.errors import RegistryError
+from kdray.spec.strict import Part
 
 if TYPE_CHECKING:  # torch takes seconds to import, and reading a registry does not need it
     from kdray.net import Net
@@ -144,7 +146,8 @@ def write_package(  # noqa: PLR0913 - each is a fact that only the caller knows
     Args:
         folder: The folder; files of the same names are replaced.
         net: The trained network, on any device.
-        model: ``name`` and ``params`` of the model part that builds it.
+        model: ``name`` and ``params`` of the model part, or preset, that builds it; kept in
+            full, so that a package does not depend on the presets of later versions.
         id: Name of the model in its job.
         role: Whether it taught or learnt.
         info: Classes, input and standardisation of the dataset.
@@ -154,9 +157,10 @@ def write_package(  # noqa: PLR0913 - each is a fact that only the caller knows
 
     file = folder / WEIGHTS
     save_model(net.module, str(file))
+    part = Part(name=model["name"], params=dict(model.get("params", {})))
     manifest = {
         "format": FORMAT,
-        "model": {"name": model["name"], "params": dict(model.get("params", {}))},
+        "model": parts.canonical("models", part).model_dump(),
         "id": id,
         "role": role,
         "classes": list(info.classes),

@@ -57,7 +57,10 @@ def test_each_stage_is_seen_before_its_pooling() -> None:
         "stage3": (6, 16, 16),
         "stage4": (7, 8, 8),
         "stage5": (8, 4, 4),
+        "texture": (4, 32, 32),
+        "shape": (8, 4, 4),
         "cam": (8, 4, 4),
+        "final": (8, 2, 2),
     }
     assert seen.logits.shape == (2, 3)
 

@@ -71,7 +71,9 @@ def test_the_mean_of_the_cam_map_through_the_head_gives_the_logits(arch: str, he
 def test_the_stages_are_the_intermediate_maps_of_timm(arch: str, stages: int) -> None:
     made = net(arch, 64)
     _, maps = seen(made, 64)
-    assert list(maps) == [*(f"stage{i + 1}" for i in range(stages)), "cam"]
+    assert [name for name in maps if name.startswith("stage")] == [
+        f"stage{i + 1}" for i in range(stages)
+    ]
     images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         theirs = made.module.forward_intermediates(images, intermediates_only=True)  # type: ignore[operator]

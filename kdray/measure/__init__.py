@@ -2,6 +2,7 @@
 
 from kdray.measure.agreement import map_agreement, pointing_game
 from kdray.measure.cost import cost
+from kdray.measure.faithfulness import faithfulness, masked, over_images
 from kdray.measure.fast import validation_scores
 from kdray.measure.scores import scores
 from kdray.measure.statistics import (
@@ -14,8 +15,11 @@ from kdray.measure.statistics import (
 __all__ = [
     "bootstrap_interval",
     "cost",
+    "faithfulness",
     "interval",
     "map_agreement",
+    "masked",
+    "over_images",
     "paired_bootstrap",
     "paired_difference",
     "pointing_game",

@@ -6,6 +6,8 @@ from kdray.report import cells
 from kdray.report.cells import Column, Table
 from kdray.report.facts import Results
 
+RETENTION = "Mean of min(1, f(E x) / f(x)), f the probability of the class: 1 - average drop"
+
 
 def agreement_table(results: Results) -> Table:
     """Return one row an explanation method: how alike teacher's and student's maps are."""
@@ -55,3 +57,28 @@ def pointing_table(results: Results) -> Table:
     )
     note = "Only images with a known lesion count; there is no tolerance around it."
     return Table("pointing", "Maps and lesions", columns, rows, (note,))
+
+
+def measures_table(results: Results) -> Table:
+    """Return one row a method and model: time of an explanation, and how faithful the maps are."""
+    columns = (
+        Column("method", "Method"),
+        Column("model", "Model"),
+        Column("met_ms", "MET", "Mean explanation time of one image, ms, CPU", True, True),
+        Column("retention", "Retention", RETENTION, True, True),
+        Column("label_agreement", "Label kept", "Share of images predicted the same", True, True),
+    )
+    rows = tuple(
+        (
+            cells.word(found["method"]),
+            cells.word(found["model"]),
+            cells.measured((found.get("met_ms") or {}).get("mean"), "ms"),
+            *(cells.interval(found.get(key)) for key in ("retention", "label_agreement")),
+        )
+        for found in (results.get("explanations") or {}).get("measures") or ()
+    )
+    note = (
+        "Retention and label kept: the image times its map, against the image. They are two "
+        "readings of what papers call fidelity; intervals over images."
+    )
+    return Table("measures", "Explanations: time and faithfulness", columns, rows, (note,))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +83,7 @@ def _explain(uri: str, subject: Subject) -> tuple[bytes, dict[str, Any]]:
     indices = _drawn(dataset, subject.images)
     images, labels = dataset.images(indices), dataset.labels[indices]
     predictors = {title: Predictor(store.fetch(path)) for title, path in subject.models.items()}
-    maps = {
+    made = {
         (part.name, title): [
             _map(predictor, image, label, part)
             for image, label in zip(images, labels, strict=True)
@@ -90,6 +91,7 @@ def _explain(uri: str, subject: Subject) -> tuple[bytes, dict[str, Any]]:
         for part in subject.methods
         for title, predictor in predictors.items()
     }
+    maps = {key: [item.map for item in found] for key, found in made.items()}
     masks = dataset.masks(indices)
     rows = _rows(dataset, images, labels, predictors, maps, masks)
     note = "Maps explain the true class. Images of the test split, drawn evenly from the classes."
@@ -100,6 +102,11 @@ def _explain(uri: str, subject: Subject) -> tuple[bytes, dict[str, Any]]:
         )
         picture = path.read_bytes()
     facts = {"images": len(rows), **_agreement(subject, maps), "notes": _notes(maps)}
+    facts["measures"] = [
+        {"method": name, "model": title, "role": title.partition(" ")[0]}
+        | _measures(predictors[title], images, labels, found)
+        for (name, title), found in made.items()
+    ]
     if masks is not None:
         facts["pointing"] = _pointing(maps, masks)
     return picture, facts
@@ -121,16 +128,47 @@ def _drawn(dataset: Dataset, count: int) -> NDArray[np.int64]:
     return np.array(drawn, dtype=np.int64)
 
 
-def _map(
-    predictor: Predictor, image: NDArray[np.uint8], label: int, part: Part
-) -> NDArray[np.float32] | str:
-    """Return the map of one image, or why there is none."""
+@dataclass(frozen=True)
+class _Made:
+    """The map of one image, or why there is none, and how long it took in milliseconds."""
+
+    map: NDArray[np.float32] | str
+    ms: float
+
+
+def _map(predictor: Predictor, image: NDArray[np.uint8], label: int, part: Part) -> _Made:
+    started = time.perf_counter()
     try:
         target = np.array([label], dtype=np.int64)
         maps = predictor.explain(image[None], part.name, part.params, target)
-        return np.asarray(maps[0], dtype=np.float32)
+        found: NDArray[np.float32] | str = np.asarray(maps[0], dtype=np.float32)
     except (ExplainError, ModelError) as error:  # a model without the place it looks at, say
-        return error.problem
+        found = error.problem
+    return _Made(found, 1000 * (time.perf_counter() - started))
+
+
+def _measures(
+    predictor: Predictor,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    made: Sequence[_Made],
+) -> dict[str, Any]:
+    """Return the mean explanation time and how faithful the maps are, over images with a map.
+
+    ``met_ms`` is the time for one image at batch size 1, its forward passes included; the first
+    image, which also warms up, is left out where there are more.
+    """
+    times = [item.ms for item in made if not isinstance(item.map, str)]
+    usable = [index for index, item in enumerate(made) if not isinstance(item.map, str)]
+    if not usable:
+        return {}
+    maps = np.stack([np.asarray(made[index].map) for index in usable])
+    shown = images[usable]
+    before, after = predictor.predict(shown), predictor.predict(measure.masked(shown, maps))
+    return {
+        "met_ms": measure.over_images(times[1:] or times),
+        **measure.faithfulness(before, after, labels[usable]),
+    }
 
 
 def _rows(

@@ -24,8 +24,8 @@ def optimizer(parameters: Iterable[nn.Parameter], settings: Train) -> torch.opti
 def rate_at(step: int, steps: int, settings: Train) -> float:
     """Return the learning rate of a step.
 
-    It rises linearly over the warm-up, then stays, or falls as half a cosine wave to 0
-    (Loshchilov and Hutter, 2017, arXiv:1608.03983, eq. 5 with one cycle).
+    It rises linearly over the warm-up, then stays, or falls as half a cosine wave to the least
+    rate (Loshchilov and Hutter, 2017, arXiv:1608.03983, eq. 5 with one cycle).
 
     Args:
         step: Number of the step over the whole run, from 0.
@@ -35,8 +35,13 @@ def rate_at(step: int, steps: int, settings: Train) -> float:
     warmup = settings.warmup_epochs * steps
     total = settings.epochs * steps
     if step < warmup:
-        return settings.learning_rate * (step + 1) / (warmup + 1)
+        start = settings.warmup_learning_rate
+        if start is None:
+            return settings.learning_rate * (step + 1) / (warmup + 1)
+        return start + (settings.learning_rate - start) * step / warmup
     if settings.schedule == "constant" or total <= warmup:
         return settings.learning_rate
     done = (step - warmup) / (total - warmup)
-    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+    least = min(settings.min_learning_rate, settings.learning_rate)
+    share = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+    return least + (settings.learning_rate - least) * share

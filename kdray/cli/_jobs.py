@@ -58,10 +58,10 @@ def resolve(name: str, storage: str | None = None) -> tuple[str, str]:
     """
     if not is_file(name):
         return name, storage or DEFAULT
-    from kdray.plan.read import read_experiment
+    from kdray.plan.read import experiments_of, read_work
 
-    spec = read_experiment(name)
-    return spec.name, storage or spec.storage.uri
+    spec = read_work(name)
+    return spec.name, storage or experiments_of(spec)[0].storage.uri
 
 
 def is_file(name: str) -> bool:

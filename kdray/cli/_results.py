@@ -10,7 +10,9 @@ import yaml
 
 from kdray.cli._jobs import find_job, is_file, resolve
 from kdray.errors import JobError, RunError
+from kdray.plan.read import experiments_of, read_work
 from kdray.run.journal import read_events, read_state
+from kdray.spec import Suite
 from kdray.store import Store
 
 
@@ -50,6 +52,22 @@ def find_results(target: str, storage: str | None) -> Found:
     ran = store.read_json(f"jobs/{job}/job.json")
     text = yaml.safe_dump(ran, sort_keys=False, allow_unicode=True, width=100) if ran else ""
     return Found(job, store, results, text)
+
+
+def find_suite(target: str, storage: str | None) -> tuple[Suite, Store] | None:
+    """Return the suite that ``JOB|SPEC`` names, with its storage; None: it names no suite.
+
+    A suite's experiments are looked at as they are: it need not have run to its end.
+    """
+    if is_file(target):
+        spec = read_work(target)
+        if not isinstance(spec, Suite):
+            return None
+        return spec, Store(storage or experiments_of(spec)[0].storage.uri)
+    job, uri = resolve(target, storage)
+    store = Store(uri)
+    ran = store.read_json(f"jobs/{job}/job.json") or {}
+    return (Suite.model_validate(ran), store) if ran.get("kind") == "Suite" else None
 
 
 def split_of(results: dict[str, Any], split: str | None) -> str | None:

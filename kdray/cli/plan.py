@@ -7,7 +7,8 @@ from typing import Any
 import typer
 
 from kdray.cli._output import Json, Sets, SpecFile, console, print_json, print_table
-from kdray.plan import Plan, Step, read_experiment
+from kdray.plan import Plan, Step, experiments_of, read_work
+from kdray.spec import Suite
 from kdray.store import Store
 
 
@@ -17,31 +18,43 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def plan(spec: SpecFile, sets: Sets = None, as_json: Json = False) -> None:
         """Show the steps of a job: what is done, what will run, how large it is."""
-        job = read_experiment(spec, sets)
-        from kdray.run.job import plan_job, states  # imports torch
+        job = read_work(spec, sets)
+        from kdray.run.job import plan_jobs  # imports torch
 
-        made = plan_job(job)
-        store = Store(job.storage.uri)
-        rows = states(made, store)
+        plans = plan_jobs(experiments_of(job))
         if as_json:
-            steps = [_facts(step, state, store) for step, state in rows]
-            print_json(
-                {
-                    "job": job.name,
-                    "storage": store.uri,
-                    "steps": steps,
-                    "totals": _totals(made, store),
-                }
-            )
+            shown = [_whole(made) for made in plans]
+            print_json({"suite": job.name, "jobs": shown} if isinstance(job, Suite) else shown[0])
             return
-        table = [(step.kind, step.label, _size(step), state, step.key) for step, state in rows]
-        print_table(f"Job {job.name}", ("step", "what", "size", "state", "key"), table)
-        totals = _totals(made, store)
-        console.print(
-            f"{totals['done']} of {totals['steps']} steps done. Left: {totals['epochs']} epochs"
-            f"{_images(totals)}. Storage: {store.uri}",
-            highlight=False,
-        )
+        for made in plans:
+            _show(made)
+
+
+def _whole(plan: Plan) -> dict[str, Any]:
+    from kdray.run.job import states
+
+    store = Store(plan.job.storage.uri)
+    return {
+        "job": plan.job.name,
+        "storage": store.uri,
+        "steps": [_facts(step, state, store) for step, state in states(plan, store)],
+        "totals": _totals(plan, store),
+    }
+
+
+def _show(plan: Plan) -> None:
+    from kdray.run.job import states
+
+    store = Store(plan.job.storage.uri)
+    rows = states(plan, store)
+    table = [(step.kind, step.label, _size(step), state, step.key) for step, state in rows]
+    print_table(f"Job {plan.job.name}", ("step", "what", "size", "state", "key"), table)
+    totals = _totals(plan, store)
+    console.print(
+        f"{totals['done']} of {totals['steps']} steps done. Left: {totals['epochs']} epochs"
+        f"{_images(totals)}. Storage: {store.uri}",
+        highlight=False,
+    )
 
 
 def _facts(step: Step, state: str, store: Store) -> dict[str, Any]:

@@ -10,8 +10,9 @@ import typer
 
 from kdray.cli._jobs import JobOrSpec, StorageUri
 from kdray.cli._output import Json, console, print_json
-from kdray.cli._results import find_results
+from kdray.cli._results import find_results, find_suite
 from kdray.errors import StoreError
+from kdray.store import Store
 
 
 def register(app: typer.Typer) -> None:
@@ -34,26 +35,34 @@ def register(app: typer.Typer) -> None:
 
         The file needs nothing beside itself: it can be mailed, archived and printed.
         """
-        found = find_results(job, storage)
-        from kdray.report import write_report  # slow: matplotlib
-
-        html = write_report(found.results, found.store, found.spec_text).encode()
-        name = f"jobs/{found.job}/report.html"
+        name, store, html = _written(job, storage)
+        file = f"jobs/{name}/report.html"
         if out is None:
-            found.store.write(name, html)
+            store.write(file, html)
         else:
             _write(Path(out), html)
-        where = (
-            out or found.store.path(name)
-            if out or found.store.is_local
-            else f"{found.store.uri}/{name}"
-        )
+        where = out or store.path(file) if out or store.is_local else f"{store.uri}/{file}"
         if as_json:
-            print_json({"job": found.job, "report": where, "bytes": len(html)})
+            print_json({"job": name, "report": where, "bytes": len(html)})
         else:
             console.print(f"Report: {where}", highlight=False)
         if open_it:
             webbrowser.open(Path(where).absolute().as_uri())
+
+
+def _written(job: str, storage: str | None) -> tuple[str, Store, bytes]:
+    """Return the name, the storage and the report of a job or a suite."""
+    suite = find_suite(job, storage)
+    from kdray.report import compare, write_report, write_suite_report  # slow: matplotlib
+    from kdray.run.job import results_of
+
+    if suite is not None:
+        spec, store = suite
+        html = write_suite_report(compare(spec, results_of(spec, store)), store)
+        return spec.name, store, html.encode()
+    found = find_results(job, storage)
+    html = write_report(found.results, found.store, found.spec_text)
+    return found.job, found.store, html.encode()
 
 
 def _write(path: Path, data: bytes) -> None:

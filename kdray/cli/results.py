@@ -13,11 +13,13 @@ from rich.table import Table as RichTable
 
 from kdray.cli._jobs import JobOrSpec, StorageUri
 from kdray.cli._output import Json, console, print_json
-from kdray.cli._results import find_results, split_of
+from kdray.cli._results import find_results, find_suite, split_of
 from kdray.errors import JobError
 
 if TYPE_CHECKING:
     from kdray.report.cells import Table
+    from kdray.spec import Suite
+    from kdray.store import Store
 
 
 def register(app: typer.Typer) -> None:
@@ -39,10 +41,15 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Show what a job found out: scores with intervals, costs, searches, data.
 
+        Of a suite: each published number beside the measured one, and which have not been run.
         `kdray results jobs/quickstart.yaml`, `kdray results quickstart --csv > models.csv`
         """
         if as_json + as_csv + as_markdown > 1:
             raise JobError("--json, --csv, --markdown", "exclude each other.", "Give one of them.")
+        suite = find_suite(job, storage)
+        if suite is not None:
+            _suite(*suite, split, as_json=as_json, as_markdown=as_markdown, as_csv=as_csv)
+            return
         found = find_results(job, storage)
         chosen = split_of(found.results, split)
         if as_json:
@@ -82,6 +89,44 @@ def show(
         console.print(escape(sentence), highlight=False)
 
 
+def show_suite(compared: Mapping[str, Any]) -> None:
+    """Print a suite's published tables beside what is measured, and what has not been run."""
+    from kdray.report import published
+
+    for table in published.published_tables(compared):
+        console.print(_drawn(table))
+        for note in table.notes:
+            console.print(escape(note), style="dim", highlight=False)
+        console.print()
+    for sentence in published.summary(compared):
+        console.print(escape(sentence), highlight=False)
+
+
+def _suite(
+    suite: Suite,
+    store: Store,
+    split: str | None,
+    *,
+    as_json: bool,
+    as_markdown: bool,
+    as_csv: bool,
+) -> None:
+    from kdray.report import published, text
+    from kdray.run.job import results_of
+
+    compared = published.compare(suite, results_of(suite, store), split)
+    if as_json:
+        print_json(compared)
+    elif as_markdown:
+        made = published.published_tables(compared)
+        typer.echo("\n".join(text.markdown(table) for table in made), nl=False)
+    elif as_csv:
+        made = published.published_tables(compared)
+        typer.echo("\n".join(text.to_csv(table) for table in made), nl=False)
+    else:
+        show_suite(compared)
+
+
 def _tables(
     results: Mapping[str, Any], split: str | None, *, everything: bool = True
 ) -> list[Table]:
@@ -94,6 +139,7 @@ def _tables(
     if everything:
         made += [datasets.dataset_table(results), datasets.leak_table(results)]
         made += [maps.agreement_table(results), maps.pointing_table(results)]
+        made += [maps.measures_table(results)]
         made += [tables.search_table(results)]
         made += [tables.class_table(results, main)] if main else []
     made.append(tables.cost_table(results))

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from kdray.cli._output import Json, Sets, SpecFile, console, print_json
-from kdray.plan import read_experiment
+from kdray.plan import experiments_of, read_work
+from kdray.spec import Suite
 
 
 def register(app: typer.Typer) -> None:
@@ -24,20 +25,32 @@ def register(app: typer.Typer) -> None:
         plain: Annotated[
             bool, typer.Option("--plain", help="Log lines instead of a live view.")
         ] = False,
+        smoke: Annotated[
+            bool,
+            typer.Option(
+                "--smoke",
+                help="Try it out first: a few drawn images, one training step each, no search, "
+                "without Ray; results go to STORAGE/smoke.",
+            ),
+        ] = False,
         as_json: Json = False,
     ) -> None:
         """Run a job to its end: train, search, distil, measure, explain, promote.
 
-        Finished steps are passed over; Ctrl-C stops cleanly, and the same command continues.
+        Finished steps are passed over; Ctrl-C stops cleanly, and the same command continues. Of a
+        suite, every experiment is run, and the published tables are shown beside the measured.
         """
-        job = read_experiment(spec, sets)
+        job = read_work(spec, sets)
         # Heavy imports wait until the job file is known to be right.
         from kdray.cli._progress import Progress
         from kdray.run.job import run_job
+        from kdray.run.smoke import smoke as small
 
+        job = small(job) if smoke else job
         signal.signal(signal.SIGTERM, _interrupt)
         signal.signal(signal.SIGINT, signal.default_int_handler)  # `nohup` and `&` may ignore it
-        command = shlex.join(["kdray", "run", spec, *(f"--set={item}" for item in sets or [])])
+        options = [*(f"--set={item}" for item in sets or []), *(["--smoke"] if smoke else [])]
+        command = shlex.join(["kdray", "run", spec, *options])
         with Progress(console, plain=plain or as_json) as progress:
             results = run_job(
                 job,
@@ -45,11 +58,15 @@ def register(app: typer.Typer) -> None:
                 [] if as_json else [progress],
                 place=str(Path(spec).absolute()),
                 command=command,
+                here=smoke,
             )
+        storage = experiments_of(job)[0].storage.uri
         if as_json:
             print_json(results)
-            return
-        _conclude(results, job.storage.uri)
+        elif isinstance(job, Suite):
+            _conclude_suite(results, storage)
+        else:
+            _conclude(results, storage)
 
 
 def _interrupt(_signal: int, _frame: Any) -> None:
@@ -66,6 +83,14 @@ def _conclude(results: dict[str, Any], storage: str) -> None:
     console.print(f"Report:   {storage}/jobs/{results['job']}/report.html", highlight=False)
     console.print(f"Promoted: {name} version {version} as {promoted['alias']}", highlight=False)
     console.print(f"Serve it: {_kdray()} serve {name}{registry}", highlight=False)
+
+
+def _conclude_suite(compared: dict[str, Any], storage: str) -> None:
+    from kdray.cli.results import show_suite
+
+    show_suite(compared)
+    folder = f"{storage}/jobs"
+    console.print(f"Report: {folder}/{compared['suite']}/report.html", highlight=False)
 
 
 def _kdray() -> str:

@@ -10,7 +10,7 @@ import typer
 from kdray.cli._output import Json, Sets, SpecFile, console, err, print_json
 from kdray.launch.local import Submitted, wait_for
 from kdray.launch.local import submit as submit_here
-from kdray.plan.read import read_experiment
+from kdray.plan.read import experiments_of, read_work
 from kdray.store import Store
 
 #: Exit codes of ``--wait``, by the state in which the job ended.
@@ -34,11 +34,12 @@ def register(app: typer.Typer) -> None:
         It lives on when the terminal closes. Its log is kept with its results; where those are
         in an object store, the log stays on this machine.
         """
-        job = read_experiment(spec, sets)
+        job = read_work(spec, sets)
+        uri = experiments_of(job)[0].storage.uri
         submitted = submit_here(spec, sets or ())
         if not as_json:
-            console.print(_told(submitted, job.storage.uri), highlight=False)
-        state = _awaited(Store(job.storage.uri), submitted) if wait else {}
+            console.print(_told(submitted, uri), highlight=False)
+        state = _awaited(Store(uri), submitted) if wait else {}
         if as_json:
             print_json({**asdict(submitted), **({"end": state} if wait else {})})
         if wait and state["state"] != "finished":

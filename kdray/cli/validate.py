@@ -9,6 +9,7 @@ import typer
 from kdray.cli._output import Json, Sets, SpecFile, console, print_json
 from kdray.errors import JobError, JobErrors, KdrayError
 from kdray.plan import read_job
+from kdray.spec import Suite
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +28,8 @@ def register(app: typer.Typer) -> None:
         if as_json:
             print_json({"valid": True, "kind": job.kind, "name": job.name, "errors": []})
         else:
-            console.print(f"valid: {job.kind} {job.name}", markup=False, highlight=False)
+            of = f" of {len(job.experiments)} experiments" if isinstance(job, Suite) else ""
+            console.print(f"valid: {job.kind} {job.name}{of}", markup=False, highlight=False)
 
 
 def _problems(error: JobError) -> tuple[KdrayError, ...]:

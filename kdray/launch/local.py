@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kdray.errors import JobError, RunError, StoreError
-from kdray.plan.read import read_experiment
+from kdray.plan.read import experiments_of, read_work
 from kdray.run.driver import is_alive, is_here
 from kdray.run.journal import close_lost, read_state
 from kdray.store import Store
@@ -43,7 +43,7 @@ class Submitted:
 
 
 def submit(spec: str, sets: Sequence[str] = (), wait_s: float = 60.0) -> Submitted:
-    """Start an experiment in the background, or find it running.
+    """Start an experiment or a suite in the background, or find it running.
 
     Args:
         spec: Path of the job file.
@@ -55,10 +55,15 @@ def submit(spec: str, sets: Sequence[str] = (), wait_s: float = 60.0) -> Submitt
         RunError: The driver ended at once: with its last lines and its exit code.
         StoreError: The storage cannot be written.
     """
-    job = read_experiment(spec, sets)
+    job = read_work(spec, sets)
     command = [sys.executable, "-u", "-m", "kdray.cli.main", "run", str(Path(spec).resolve())]
     overrides = [word for item in sets for word in ("--set", item)]
-    return start([*command, "--plain", *overrides], Store(job.storage.uri), job.name, wait_s)
+    return start(
+        [*command, "--plain", *overrides],
+        Store(experiments_of(job)[0].storage.uri),
+        job.name,
+        wait_s,
+    )
 
 
 def start(command: Sequence[str], store: Store, job: str, wait_s: float = 60.0) -> Submitted:

@@ -21,8 +21,8 @@ CODE = {
     "pretrain": 1,
     "search": 1,
     "distil": 1,
-    "evaluate": 1,
-    "explain": 1,
+    "evaluate": 2,
+    "explain": 2,
     "promote": 1,
 }
 #: The order in which the kinds of steps run.

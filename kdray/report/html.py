@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from kdray.report import cells, charts, datasets, facts, maps, tables, wording
+from kdray.report import cells, charts, datasets, facts, maps, published, tables, wording
 from kdray.report.facts import SCORES, Model, Results
 from kdray.store import Store
 
@@ -47,6 +47,7 @@ def write_report(results: Results, store: Store, spec_text: str) -> str:
         explanation=_explanation(results, store),
         agreement=maps.agreement_table(results),
         pointing=maps.pointing_table(results),
+        measures=maps.measures_table(results),
         dataset=datasets.dataset_table(results),
         leaks=datasets.leak_table(results),
         source=_flat(results["dataset"].get("source") or {}),
@@ -60,8 +61,27 @@ def write_report(results: Results, store: Store, spec_text: str) -> str:
     )
 
 
+def write_suite_report(compared: Mapping[str, Any], store: Store) -> str:
+    """Return the report of a suite as HTML, with every picture inside.
+
+    Args:
+        compared: The suite's tables, see ``kdray.report.published.compare``.
+        store: The storage that its figures lie in.
+    """
+    figures = [
+        {**figure, "picture": _picture(store, figure["file"]) if figure["file"] else None}
+        for figure in compared["figures"]
+    ]
+    return _template("suite.html").render(
+        compared=compared,
+        sentences=list(published.summary(compared)),
+        tables=published.published_tables(compared),
+        figures=figures,
+    )
+
+
 @cache
-def _template() -> Template:
+def _template(name: str = "template.html") -> Template:
     environment = Environment(
         loader=PackageLoader("kdray.report", "."),
         autoescape=True,
@@ -69,7 +89,7 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("template.html")
+    return environment.get_template(name)
 
 
 def _tiles(results: Results, split: str | None) -> Iterator[dict[str, str]]:
@@ -142,11 +162,15 @@ def _explanation(results: Results, store: Store) -> dict[str, Any] | None:
     found = results.get("explanations")
     if not found:
         return None
-    data = store.read(found["figure"])
-    picture = None if data is None else f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    picture = _picture(store, found["figure"])
     shown = found.get("models") or [found["teacher"], found["student"]]
     said = {"methods": ", ".join(found["methods"]), "models": " and ".join(shown)}
     return {**found, **said, "picture": picture, "notes": found.get("notes") or []}
+
+
+def _picture(store: Store, name: str) -> str | None:
+    data = store.read(name)
+    return None if data is None else f"data:image/png;base64,{base64.b64encode(data).decode()}"
 
 
 def _runs(results: Results) -> Iterator[dict[str, str]]:

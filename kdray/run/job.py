@@ -1,77 +1,96 @@
-"""A job from its plan to its results: performs the steps that have no finished result."""
+"""A job from its plans to its results: performs the steps that have no finished result."""
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from kdray.data import fingerprint
 from kdray.errors import Stopped
 from kdray.models import weights_hash
-from kdray.plan import Plan, Step, make_plan
-from kdray.report import write_report
+from kdray.plan import Plan, Step, experiments_of, make_plan
+from kdray.report import compare, write_report, write_suite_report
 from kdray.run.environment import prepare_environment
 from kdray.run.journal import Journal, Listener
 from kdray.run.results import collect
 from kdray.run.tell import Teller
-from kdray.spec import Experiment
+from kdray.spec import Experiment, Suite
 from kdray.store import Store
 
 
 def plan_job(job: Experiment) -> Plan:
-    """Return the plan of a job, after a look at its source.
+    """Return the plan of an experiment, after a look at its source.
 
     Raises:
         DataError: The source's images are not there.
         JobError: The job names what does not exist.
         ModelError: A weights file is not there.
     """
-    uris = {model.weights for model in (*job.teachers, *job.students)}
-    weights = {uri: weights_hash(uri) for uri in sorted(uris - {"none", "imagenet"})}
-    return make_plan(job, fingerprint(job.data), weights)
+    return plan_jobs([job])[0]
+
+
+def plan_jobs(jobs: Iterable[Experiment]) -> list[Plan]:
+    """Return the plans of experiments; each source is looked at once. Errors as ``plan_job``."""
+    seen: dict[str, str] = {}
+
+    def images(job: Experiment) -> str:
+        key = job.data.model_dump_json()
+        if key not in seen:
+            seen[key] = fingerprint(job.data)
+        return seen[key]
+
+    return [make_plan(job, images(job), _weights(job)) for job in jobs]
 
 
 def run_job(
-    job: Experiment,
+    job: Experiment | Suite,
     spec: str,
     listeners: Sequence[Listener] = (),
     *,
     place: str = "",
     command: str = "",
+    here: bool = False,
 ) -> dict[str, Any]:
     """Perform a job's unfinished steps and return its results.
 
     Ctrl-C ends it cleanly; running it again continues.
 
     Args:
-        job: The job.
+        job: The job; the experiments of a suite are performed one after the other.
         spec: Its text, kept with the results.
         listeners: Told of every event.
         place: Path of the job file, for `kdray status`.
         command: The command that runs it, for `kdray status`.
+        here: Perform all in this process, without Ray: for trial runs; nothing is searched.
+
+    Returns:
+        The content of its ``results.json``; of a suite: its tables, see ``kdray.report.compare``.
 
     Raises:
         KdrayError: A step failed.
         Stopped: The user stopped it.
     """
-    store = Store(job.storage.uri)
+    experiments = experiments_of(job)
+    store = Store(experiments[0].storage.uri)
     with Journal(store, job.name, listeners) as journal:
-        plan = plan_job(job)
+        plans = plan_jobs(experiments)
         journal.state(spec=place, command=command)
         store.write_json(f"jobs/{job.name}/job.json", job.model_dump(mode="json"))
-        steps = [
-            {"id": step.id, "kind": step.kind, "label": step.label, "state": state}
+        steps = {
+            step.id: {"id": step.id, "kind": step.kind, "label": step.label, "state": state}
+            for plan in plans
             for step, state in states(plan, store)
-        ]
-        journal.event("job_started", steps=steps)
-        teller = Teller(journal, plan)
-        for item in steps:
+        }
+        journal.event("job_started", steps=list(steps.values()))
+        for item in steps.values():
             if item["state"] == "done":
                 journal.event("step_skipped", item["id"])
-        if any(item["state"] != "done" for item in steps):
-            _interruptible(lambda: _perform(plan, store, teller))
-        return _finish(plan, store, journal, spec)
+        teller = Teller(journal, [step for plan in plans for step in plan.steps()])
+        results = _interruptible(lambda: _perform(plans, store, teller, journal, spec, here))
+        return results[0] if isinstance(job, Experiment) else _conclude(job, store)
 
 
 def states(plan: Plan, store: Store) -> list[tuple[Step, str]]:
@@ -86,26 +105,72 @@ def states(plan: Plan, store: Store) -> list[tuple[Step, str]]:
     return [(step, state(step)) for step in plan.steps()]
 
 
-def _perform(plan: Plan, store: Store, tell: Teller) -> None:
-    """Perform the missing steps in one Ray session."""
+def results_of(suite: Suite, store: Store) -> dict[str | None, dict[str, Any]]:
+    """Return the results of a suite's experiments that have some, by their names."""
+    found = {
+        variant.name: store.read_json(f"jobs/{suite.job_name(variant.name)}/results.json")
+        for variant in suite.experiments
+    }
+    return {name: results for name, results in found.items() if results is not None}
+
+
+def _weights(job: Experiment) -> dict[str, str]:
+    uris = {model.weights for model in (*job.teachers, *job.students)}
+    return {uri: weights_hash(uri) for uri in sorted(uris - {"none", "imagenet"})}
+
+
+def _perform(
+    plans: Sequence[Plan],
+    store: Store,
+    tell: Teller,
+    journal: Journal,
+    spec: str,
+    here: bool,
+) -> list[dict[str, Any]]:
+    """Perform the missing steps of each plan, in one Ray session, and write its results."""
+    results = []
+    missing = any(state != "done" for plan in plans for _, state in states(plan, store))
+    with _workplace(missing and not here, tell):
+        for plan in plans:
+            if any(state != "done" for _, state in states(plan, store)):
+                _stages(here)(plan, store, tell)
+            results.append(_finish(plan, store, journal, spec))
+    return results
+
+
+def _workplace(with_ray: bool, tell: Teller) -> AbstractContextManager[None]:
+    if not with_ray:
+        return nullcontext()
     prepare_environment()
     # Ray reads the environment on import, takes seconds, and a finished job needs none of it.
+    from kdray.run.session import session
+
+    tell({"kind": "note", "text": "starting Ray, about ten seconds"})
+    return session()
+
+
+def _stages(here: bool) -> Callable[[Plan, Store, Teller], None]:
+    if here:
+        from kdray.run.here import perform_here
+
+        return perform_here
     from kdray.run.stages import perform
 
-    perform(plan, store, tell)
+    return perform
 
 
-def _interruptible(work: Callable[[], None]) -> None:
-    """Run ``work`` in a thread, so that Ctrl-C reaches this one and not Ray's handlers.
+def _interruptible(work: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Return what ``work`` returns in a thread: Ctrl-C reaches this one, not Ray's handlers.
 
     Raises:
         Stopped: The user pressed Ctrl-C, or the process was asked to end.
     """
     failure: list[BaseException] = []
+    found: list[dict[str, Any]] = []
 
     def body() -> None:
         try:
-            work()
+            found.extend(work())
         except BaseException as error:
             failure.append(error)
 
@@ -119,22 +184,31 @@ def _interruptible(work: Callable[[], None]) -> None:
         raise Stopped("", "Stopped.", "Run the same command again to continue.") from None
     if failure:
         raise failure[0]
+    return found
 
 
 def _end_session() -> None:
-    import ray  # the thread that was interrupted has imported it
-
-    if ray.is_initialized():
+    ray = sys.modules.get("ray")  # a trial run does not import it
+    if ray is not None and ray.is_initialized():
         ray.shutdown()
 
 
 def _finish(plan: Plan, store: Store, journal: Journal, spec: str) -> dict[str, Any]:
-    """Write results and report, and return the results."""
+    """Write results and report of an experiment, and return the results."""
     folder = f"jobs/{plan.job.name}"
     results = collect(plan, store, _seconds(journal.events(), plan))
+    store.write_json(f"{folder}/job.json", plan.job.model_dump(mode="json"))
     store.write_json(f"{folder}/results.json", results)
     store.write(f"{folder}/report.html", write_report(results, store, spec).encode())
     return results
+
+
+def _conclude(suite: Suite, store: Store) -> dict[str, Any]:
+    """Write the tables and the report of a suite, and return the tables."""
+    compared = compare(suite, results_of(suite, store))
+    store.write_json(f"jobs/{suite.name}/results.json", compared)
+    store.write(f"jobs/{suite.name}/report.html", write_suite_report(compared, store).encode())
+    return compared
 
 
 def _seconds(events: Iterable[Mapping[str, Any]], plan: Plan) -> dict[str, float]:

@@ -23,7 +23,6 @@ def perform(plan: Plan, store: Store, tell: Teller) -> None:
         store: The storage.
         tell: Takes events.
     """
-    tell({"kind": "note", "text": "starting Ray, about ten seconds"})
     with session(), relay(tell) as post:
         one = share_of(plan.job.resources, 1)
         if store.result(plan.prepare.path) is None:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from kdray.plan import Plan
+from kdray.plan import Step
 from kdray.run.journal import Journal
 
 
 class Teller:
     """Turns what workers tell into the journal's events."""
 
-    def __init__(self, journal: Journal, plan: Plan) -> None:
+    def __init__(self, journal: Journal, steps: Iterable[Step]) -> None:
         self._journal = journal
         self._begun: dict[str, float] = {}
-        self._runs = {step.id for step in plan.steps() if step.kind in ("pretrain", "distil")}
+        self._runs = {step.id for step in steps if step.kind in ("pretrain", "distil")}
 
     def __call__(self, event: Mapping[str, Any]) -> None:
         """Write one event of a worker."""

@@ -78,8 +78,12 @@ class Train(Strict):
     """Pull of the weights towards 0."""
     schedule: Literal["cosine", "constant"] = "cosine"
     """How the rate falls after the warm-up."""
+    min_learning_rate: float = Field(0.0, ge=0)
+    """Where the cosine ends."""
     warmup_epochs: float = Field(0.0, ge=0)
     """The rate rises linearly for so many epochs."""
+    warmup_learning_rate: float | None = Field(None, ge=0)
+    """The rate of the first step of the warm-up; null: the first of its even steps up."""
     patience: int | None = Field(None, ge=1)
     """Stop after so many epochs without a better validation score; null: never."""
     loss: Literal["cross_entropy", "bce"] = "cross_entropy"

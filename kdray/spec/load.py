@@ -18,7 +18,7 @@ from kdray.spec.override import override
 from kdray.spec.places import PARTS, SHORTHANDS, unknown_ids
 from kdray.spec.problem import Path, Problem, nearest, wording
 from kdray.spec.service import Service
-from kdray.spec.suite import Suite, experiment_tree, origin
+from kdray.spec.suite import Suite, experiment_tree, is_expandable, origin
 from kdray.spec.yaml import Document
 
 Job = Experiment | Service | Suite
@@ -73,8 +73,8 @@ def parse_job(
     model = _model(document, overrides)
     problems = [*document.problems, *_missing(document, overrides)]
     job, found = _checked(document.tree, model, check_part)
-    if isinstance(job, Suite):
-        found += _in_experiments(document.tree, len(job.experiments), check_part)
+    if model is Suite and is_expandable(document.tree):
+        found += _in_experiments(document.tree, check_part)
     problems += [_found(document, item, overrides) for item in found]
     if problems or job is None:
         raise JobErrors(_in_order(problems))
@@ -99,10 +99,10 @@ def _checked(
     return job, problems
 
 
-def _in_experiments(tree: Any, count: int, check_part: PartCheck | None) -> list[Problem]:
+def _in_experiments(tree: Any, check_part: PartCheck | None) -> list[Problem]:
     """Return the problems of a suite's experiments, each where the suite writes the value."""
     problems: list[Problem] = []
-    for index in range(count):
+    for index in range(len(tree["experiments"])):
         try:
             made = experiment_tree(tree, index)
         except JobError as error:

@@ -208,6 +208,20 @@ def experiment_tree(suite: Mapping[str, Any], index: int) -> dict[str, Any]:
     return tree
 
 
+def is_expandable(suite: Mapping[str, Any]) -> bool:
+    """Return whether a tree has a base and experiments to be put together, right or wrong."""
+    variants = suite.get("experiments")
+    return (
+        isinstance(suite.get("base"), dict)
+        and isinstance(variants, list)
+        and {"apiVersion", "name"} <= set(suite)
+        and all(
+            isinstance(item, dict) and "name" in item and isinstance(item.get("set") or {}, dict)
+            for item in variants
+        )
+    )
+
+
 def origin(suite: Mapping[str, Any], index: int, path: Path) -> Path:
     """Return where in the suite's tree the value at ``path`` of an experiment is written."""
     if path in (("name",), ("apiVersion",)):

@@ -197,7 +197,10 @@ def test_served_models_may_be_shortened_with_their_version(read: Any) -> None:
     ("kind", "expected"),
     [
         ("experiment", "job.yaml:2:7: no job is of kind 'experiment'. Did you mean 'Experiment'?"),
-        ("Zebra", "job.yaml:2:7: no job is of kind 'Zebra'. Valid here: Experiment, Service, Suite."),
+        (
+            "Zebra",
+            "job.yaml:2:7: no job is of kind 'Zebra'. Valid here: Experiment, Service, Suite.",
+        ),
         ("[x]", "job.yaml:2:7: no job is of kind ['x']. Valid here: Experiment, Service, Suite."),
         ("", "job.yaml: the field 'kind' is missing. Write kind: Experiment, Suite or Service."),
     ],

@@ -1,0 +1,276 @@
+"""Measured numbers beside published ones, cell by cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from kdray import measure
+from kdray.report.cells import Cell, Column, Table, number
+from kdray.report.facts import Model, Results
+from kdray.spec.suite import Column as PublishedColumn
+from kdray.spec.suite import PublishedTable, Row, Selector, Suite
+
+#: Costs of a model, as its results name them.
+COSTS = ("parameters", "macs", "macs_ptflops", "latency_ms", "file_mb")
+#: Scores that are not a mean over classes.
+WHOLE = ("accuracy", "loss", "ece")
+#: Unit of a column -> how many of it one measured unit makes (latencies are measured in ms).
+UNITS = {"": 1.0, "%": 100.0, "k": 1e-3, "M": 1e-6, "G": 1e-9, "ms": 1.0, "s": 1e-3}
+
+NOT_RUN, NOT_MEASURED = "not run", "not measured"
+
+
+def compare(
+    suite: Suite, results: Mapping[str | None, Results], split: str | None = None
+) -> dict[str, Any]:
+    """Return each published number with the measured one, ready for JSON.
+
+    Args:
+        suite: The suite.
+        results: Results of its experiments, as far as they have run, by name.
+        split: Show scores on this split instead of the tables' own.
+
+    Returns:
+        ``suite``, ``description``, ``experiments`` (name, job, state), ``tables``, ``figures`` and
+        ``counts`` (``cells`` with a published number, how many are ``measured``). A table has
+        ``columns`` (title, unit) and ``rows`` of ``cells``: ``published``, ``measured`` (mean,
+        std, low, high, n, over; in the column's unit) or null, ``state`` and the ``job``.
+    """
+    tables = [_table(suite, table, results, split) for table in suite.tables]
+    cells = [cell for table in tables for row in table["rows"] for cell in row["cells"]]
+    printed = [cell for cell in cells if cell["published"] is not None]
+    return {
+        "suite": suite.name,
+        "description": suite.description,
+        "experiments": [
+            {
+                "name": variant.name,
+                "job": suite.job_name(variant.name),
+                "state": "finished" if variant.name in results else NOT_RUN,
+            }
+            for variant in suite.experiments
+        ],
+        "tables": tables,
+        "figures": [_figure(suite, item, results) for item in suite.figures],
+        "counts": {
+            "cells": len(printed),
+            "measured": sum(cell["measured"] is not None for cell in printed),
+        },
+    }
+
+
+def published_tables(compared: Mapping[str, Any]) -> list[Table]:
+    """Return what ``compare`` returned as tables: published | measured in each cell."""
+    return [_as_table(index, table) for index, table in enumerate(compared["tables"])]
+
+
+def summary(compared: Mapping[str, Any]) -> Iterator[str]:
+    """Yield sentences on how much of the published numbers has been measured."""
+    counts = compared["counts"]
+    if counts["cells"]:
+        yield f"{counts['measured']} of {counts['cells']} published numbers are measured."
+    missing = [item["name"] for item in compared["experiments"] if item["state"] == NOT_RUN]
+    if missing:
+        yield f"Not run yet: {', '.join(missing)}."
+    for figure in compared["figures"]:
+        where = figure["file"] or f"{NOT_RUN} ({figure['job']})"
+        yield f"{figure['source']}, {figure['title']}: {where}"
+
+
+def _table(
+    suite: Suite,
+    table: PublishedTable,
+    results: Mapping[str | None, Results],
+    split: str | None,
+) -> dict[str, Any]:
+    return {
+        "title": table.title,
+        "source": table.source,
+        "columns": [{"title": column.title, "unit": column.unit} for column in table.columns],
+        "rows": [
+            {
+                "title": row.title,
+                "cells": [
+                    _cell(suite, _joined(row, column, split), column, printed, results)
+                    for column, printed in zip(table.columns, row.published, strict=True)
+                ],
+            }
+            for row in table.rows
+        ],
+        "notes": list(table.notes),
+    }
+
+
+def _joined(row: Row, column: PublishedColumn, split: str | None) -> Selector:
+    """Return what a cell selects: what its row says, and for the rest its column."""
+    chosen = {
+        name: getattr(row if getattr(row, name) != field.default else column, name)
+        for name, field in Selector.model_fields.items()
+    }
+    return Selector.model_validate({**chosen, **({"split": split} if split else {})})
+
+
+def _cell(
+    suite: Suite,
+    chosen: Selector,
+    column: PublishedColumn,
+    printed: float | None,
+    results: Mapping[str | None, Results],
+) -> dict[str, Any]:
+    name = chosen.experiment or suite.experiments[0].name
+    found = measured(results[name], chosen) if name in results else None
+    state = "measured" if found else (NOT_MEASURED if name in results else NOT_RUN)
+    scaled = _scaled(found, UNITS[column.unit]) if found else None
+    job = suite.job_name(name)
+    return {"published": printed, "measured": scaled, "state": state, "job": job}
+
+
+def measured(results: Results, chosen: Selector) -> dict[str, Any] | None:
+    """Return the number that a selector means, with its interval, or None where there is none.
+
+    Args:
+        results: The ``results.json`` of an experiment.
+        chosen: Which number.
+    """
+    metric = chosen.metric or "accuracy"
+    explainer, dot, name = metric.partition(".")
+    if dot:
+        return _of_explanations(results, chosen, explainer, name)
+    model = _model(results, chosen)
+    if model is None:
+        return None
+    if metric in COSTS:
+        value = number((model.get("cost") or {}).get(metric))
+        return None if value is None else _alone(value)
+    return _score(model, chosen, metric, float(results.get("confidence") or 0.95))
+
+
+def _model(results: Results, chosen: Selector) -> Model | None:
+    """Return the only row that fits; a student that needs no teacher fits with any."""
+    if chosen.role == "teacher":
+        wanted = {"role": "teacher", "model": chosen.teacher}
+    else:
+        wanted = {"role": "student", "model": chosen.student, "method": chosen.method}
+    found = [
+        model
+        for model in results["models"]
+        if all(value is None or model.get(key) == value for key, value in wanted.items())
+        and (
+            chosen.role == "teacher"
+            or model.get("teacher") in (None, chosen.teacher)
+            or chosen.teacher is None
+        )
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _score(
+    model: Model, chosen: Selector, metric: str, confidence: float
+) -> dict[str, Any] | None:
+    runs = [run["scores"].get(chosen.split) for run in model["runs"]]
+    values = [number(_value(run, metric, chosen.of)) if run else None for run in runs]
+    if any(value is None for value in values):
+        return None
+    known = [value for value in values if value is not None]
+    if len(known) > 1 and metric != "support":
+        return dict(measure.interval(known, confidence))
+    summarised = model["summary"].get(chosen.split, {}).get(_name(metric, chosen.of))
+    return dict(summarised) if summarised else _alone(known[0])
+
+
+def _value(scores: Mapping[str, Any], metric: str, of: str | None) -> Any:
+    if metric == "support":
+        counts = {name: each["support"] for name, each in scores["per_class"].items()}
+        return counts.get(of or "", sum(counts.values()) if of in (None, *_MEANS) else None)
+    name = _name(metric, of)
+    if name in scores:
+        return scores[name]
+    of_class = scores["per_class"].get(of or "", {})
+    return of_class.get(metric)
+
+
+_MEANS = ("macro", "weighted")
+
+
+def _name(metric: str, of: str | None) -> str:
+    """Return how results call a score: ``auc`` is the macro mean, ``loss`` has none."""
+    if metric in WHOLE:
+        return metric
+    if of not in (None, *_MEANS):
+        return f"{metric} of {of}"
+    average = of or "macro"
+    return "auc" if (average, metric) == ("macro", "auc") else f"{average}_{metric}"
+
+
+def _of_explanations(
+    results: Results, chosen: Selector, explainer: str, name: str
+) -> dict[str, Any] | None:
+    role = chosen.role or "student"
+    for item in (results.get("explanations") or {}).get("measures") or ():
+        if (item["method"], item["role"]) == (explainer, role):
+            found = item.get(name)
+            return dict(found) if isinstance(found, Mapping) else None
+    return None
+
+
+def _alone(value: float) -> dict[str, Any]:
+    return {"mean": value, "std": None, "low": None, "high": None, "n": 1, "over": None}
+
+
+def _scaled(found: Mapping[str, Any], factor: float) -> dict[str, Any]:
+    return {
+        key: value * factor
+        if key in ("mean", "std", "low", "high") and value is not None
+        else value
+        for key, value in found.items()
+    }
+
+
+def _figure(suite: Suite, figure: Any, results: Mapping[str | None, Results]) -> dict[str, Any]:
+    name = figure.experiment or suite.experiments[0].name
+    found = (results.get(name) or {}).get("explanations") or {}
+    facts = {"title": figure.title, "source": figure.source, "job": suite.job_name(name)}
+    return {**facts, "file": found.get("figure")}
+
+
+def _as_table(index: int, table: Mapping[str, Any]) -> Table:
+    columns = (
+        Column("row", ""),
+        *(
+            Column(f"column{place}", _heading(column), "published | measured", True, True)
+            for place, column in enumerate(table["columns"])
+        ),
+    )
+    rows = tuple(
+        (Cell(row["title"], row["title"]), *(_shown(cell) for cell in row["cells"]))
+        for row in table["rows"]
+    )
+    legend = "Published | measured: mean ± standard deviation [interval], over seeds where n > 1."
+    title = f"{table['source']}: {table['title']}"
+    return Table(f"published{index}", title, columns, rows, (legend, *table["notes"]))
+
+
+def _heading(column: Mapping[str, Any]) -> str:
+    return f"{column['title']} ({column['unit']})" if column["unit"] else str(column["title"])
+
+
+def _shown(cell: Mapping[str, Any]) -> Cell:
+    digits = _digits([cell["published"]])
+    printed = "-" if cell["published"] is None else f"{cell['published']:,.{digits}f}"
+    found = cell["measured"]
+    if found is None:
+        return Cell(f"{printed} | {cell['state']}")
+    digits = max(digits, 1 if found["n"] > 1 or found["low"] is not None else digits)
+    text = f"{found['mean']:,.{digits}f}"
+    if found["std"] is not None and found["n"] > 1 and found.get("over") == "seeds":
+        text += f" ± {found['std']:.{digits}f}"
+    if found["low"] is not None:
+        text += f" [{found['low']:.{digits}f}, {found['high']:.{digits}f}]"
+    return Cell(f"{printed} | {text}", found["mean"], found["low"], found["high"])
+
+
+def _digits(values: Iterable[float | None]) -> int:
+    """Return the most decimals that any of the values is printed with."""
+    texts = [repr(value) for value in values if isinstance(value, float)]
+    return max((len(text.partition(".")[2]) for text in texts if text[-2:] != ".0"), default=0)

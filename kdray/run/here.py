@@ -1,0 +1,46 @@
+"""The stages of a job in this process, without Ray: for trial runs of a few images."""
+
+from __future__ import annotations
+
+import os
+
+from kdray.errors import RunError
+from kdray.learn import World
+from kdray.plan import Plan
+from kdray.run import assign, training
+from kdray.run.conclude import conclude
+from kdray.run.prepare import run_prepare
+from kdray.run.tell import Teller
+from kdray.run.training import Assignment
+from kdray.run.workers import Here
+from kdray.store import Store
+
+
+def perform_here(plan: Plan, store: Store, tell: Teller) -> None:
+    """Perform a job's unfinished steps, one after the other.
+
+    Args:
+        plan: The job's plan; without searches.
+        store: The storage.
+        tell: Takes events.
+
+    Raises:
+        RunError: The plan has searches.
+    """
+    if any(arm.search is not None for arm in plan.arms):
+        raise RunError("search", "a trial run searches nothing.", "Set search.trials to 0.")
+    if store.result(plan.prepare.path) is None:
+        with tell.step(plan.prepare.id):
+            run_prepare(plan, store, tell)
+    for work in (*assign.pretraining(plan), *assign.distilling(plan, store)):
+        if store.result(work.path) is None:
+            _train(work, store, tell)
+    conclude(plan, store, tell, Here())
+
+
+def _train(work: Assignment, store: Store, tell: Teller) -> None:
+    facts = {"step": work.step, "run": work.label}
+    tell({"kind": "run_started", **facts, "pid": os.getpid()})
+    net, fitted = training.run(work, store, World(), tell)
+    training.publish(work, store, net, fitted)
+    tell({"kind": "run_finished", **facts})

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kdray.report import compare
+from kdray.report.published import measured, published_tables, summary
+from kdray.spec import Suite
+from kdray.spec.suite import Selector
+
+SUITE: dict[str, Any] = {
+    "apiVersion": "kdray/v1",
+    "kind": "Suite",
+    "name": "few",
+    "base": {
+        "data": {"source": "phantom"},
+        "teachers": [{"id": "t", "model": "cnn5"}],
+        "students": [{"id": "s", "model": "cnn5"}],
+    },
+    "experiments": [{"name": "a"}, {"name": "b"}],
+    "tables": [
+        {
+            "title": "Few",
+            "source": "Nobody, Table 1",
+            "columns": [
+                {"title": "A", "experiment": "a", "unit": "%"},
+                {"title": "size", "experiment": "a", "metric": "parameters", "unit": "M"},
+                {"title": "B", "experiment": "b", "unit": "%"},
+            ],
+            "rows": [
+                {"title": "alone", "student": "s", "method": "none", "published": [76.5, 4.2, 82]},
+                {"title": "kd", "student": "s", "method": "kd", "published": [92.95, None, 95.1]},
+            ],
+        }
+    ],
+    "figures": [{"title": "maps", "source": "Nobody, Fig. 2", "experiment": "a"}],
+}
+
+
+def scores(accuracy: float, precision: float = 0.5) -> dict[str, Any]:
+    return {
+        "accuracy": accuracy,
+        "loss": 1.0,
+        "auc": 0.9,
+        "macro_precision": 0.6,
+        "weighted_precision": 0.7,
+        "per_class": {
+            "x": {"precision": precision, "auc": 0.8, "support": 3},
+            "y": {"precision": 0.2, "auc": 0.7, "support": 5},
+        },
+    }
+
+
+def model(method: str | None, *runs: dict[str, Any], teacher: str | None = None) -> dict[str, Any]:
+    role = "student" if method else "teacher"
+    return {
+        "label": f"{method}",
+        "role": role,
+        "model": "s" if method else "t",
+        "teacher": teacher,
+        "method": method,
+        "runs": [{"scores": {"test": run}} for run in runs],
+        "summary": {"test": {"accuracy": {"mean": 0.5, "std": 0.1, "low": 0.4, "high": 0.6,
+                                          "n": 8, "over": "images"}}},
+        "cost": {"parameters": 2_345_678, "latency_ms": 12.0},
+    }  # fmt: skip
+
+
+RESULTS: dict[str, Any] = {
+    "confidence": 0.95,
+    "models": [
+        model(None, scores(0.99)),
+        model("none", scores(0.5)),
+        model("kd", scores(0.80), scores(0.90), teacher="t"),
+    ],
+    "explanations": {
+        "figure": "steps/explain/x/explanations.png",
+        "measures": [
+            {"method": "gradcam", "role": "student", "met_ms": {"mean": 7.0, "std": 1.0,
+             "low": 6.0, "high": 8.0, "n": 4, "over": "images"}}
+        ],
+    },
+}  # fmt: skip
+
+
+def one(**chosen: Any) -> dict[str, Any] | None:
+    return measured(RESULTS, Selector(**chosen))
+
+
+def test_a_cell_holds_the_measured_number_in_the_unit_of_its_column() -> None:
+    compared = compare(Suite.model_validate(SUITE), {"a": RESULTS})
+    alone, kd = compared["tables"][0]["rows"]
+    assert alone["cells"][0]["measured"]["mean"] == pytest.approx(50.0)
+    assert alone["cells"][1]["measured"]["mean"] == pytest.approx(2.345678)
+    assert kd["cells"][0]["measured"]["mean"] == pytest.approx(85.0)
+    assert kd["cells"][0]["published"] == 92.95
+
+
+def test_over_seeds_the_interval_is_student_t() -> None:
+    found = one(student="s", method="kd")
+    assert found is not None
+    assert found["n"] == 2
+    # half width: t(0.975, 1) = 12.706, standard deviation 0.0707, over the root of 2
+    assert found["high"] - found["mean"] == pytest.approx(12.7062 * 0.0707107 / 2**0.5, rel=1e-4)
+
+
+def test_what_has_not_been_run_is_said_cell_by_cell() -> None:
+    compared = compare(Suite.model_validate(SUITE), {"a": RESULTS})
+    cells = [row["cells"][2] for row in compared["tables"][0]["rows"]]
+    assert {(cell["measured"], cell["state"], cell["job"]) for cell in cells} == {
+        (None, "not run", "few.b")
+    }
+    assert compared["counts"] == {"cells": 5, "measured": 3}
+    assert list(summary(compared)) == [
+        "3 of 5 published numbers are measured.",
+        "Not run yet: b.",
+        "Nobody, Fig. 2, maps: steps/explain/x/explanations.png",
+    ]
+
+
+def test_published_and_measured_stand_in_one_cell_with_the_printed_decimals() -> None:
+    (table,) = published_tables(compare(Suite.model_validate(SUITE), {"a": RESULTS}))
+    shown = [[cell.text for cell in row] for row in table.rows]
+    assert shown[0] == ["alone", "76.5 | 50.0 [40.0, 60.0]", "4.2 | 2.3", "82 | not run"]
+    assert shown[1][1].startswith("92.95 | 85.00 ± 7.07 [")
+    assert [column.title for column in table.columns] == ["", "A (%)", "size (M)", "B (%)"]
+
+
+def test_scores_of_classes_and_their_means_are_found() -> None:
+    def mean(**chosen: Any) -> float | None:
+        found = one(student="s", method="none", **chosen)
+        return None if found is None else found["mean"]
+
+    assert mean(metric="precision", of="x") == 0.5
+    assert mean(metric="precision", of="macro") == mean(metric="precision") == 0.6
+    assert mean(metric="precision", of="weighted") == 0.7
+    assert mean(metric="auc") == 0.9
+    assert mean(metric="auc", of="y") == 0.7
+    assert mean(metric="support", of="y") == 5
+    assert mean(metric="support") == 8
+    assert mean(metric="precision", of="zebra") is None
+    assert mean(metric="recall") is None
+    assert mean(split="other") is None
+
+
+def test_teachers_and_explanations_are_found() -> None:
+    teacher = one(role="teacher", teacher="t")
+    assert teacher is not None
+    assert teacher["mean"] == 0.5  # with its interval over images
+    explained = one(metric="gradcam.met_ms")
+    assert explained is not None
+    assert explained["mean"] == 7.0
+    assert one(metric="gradcam.zebra") is None
+    assert one(role="teacher", teacher="other") is None
+
+
+def test_a_selector_that_fits_two_rows_means_none() -> None:
+    assert one(student="s") is None

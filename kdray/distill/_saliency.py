@@ -1,0 +1,122 @@
+"""Where a network looks: masks of an early and a late map, or of early and late attention.
+
+DFS-Ex of "Explainable Dual-Feature Knowledge Distillation" (DFKD), equations 2-4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kdray.distill._terms import exact
+from kdray.errors import ModelError
+from kdray.net import Look, Net, Wants
+
+MAPS = ("texture", "shape")
+#: Least variance of a map: a blank one must not divide by 0.
+_LEAST = 1e-6
+
+
+@dataclass(frozen=True)
+class Masking:
+    """How maps become masks.
+
+    Args:
+        kappa: Standard deviations above the mean from which a place counts (eq. 2).
+        kappa_attention: The same for attention, which has one channel.
+        eta: Weight of the early mask; the late one has the rest (eq. 4).
+        tau: Width of the soft threshold, in standard deviations.
+        mask: ``hard`` (eq. 2, 0 or 1, without a gradient), ``soft`` (a sigmoid instead of the
+            step) or ``straight_through`` (hard values with the gradient of the soft ones).
+        grid: Rows and columns of the result; None: a quarter of the image's height and width.
+    """
+
+    kappa: float = 3.0
+    kappa_attention: float = 0.5
+    eta: float = 0.5
+    tau: float = 1.0
+    mask: str = "soft"
+    grid: tuple[int, int] | None = None
+
+
+def saliency_wants(net: Net, where: str) -> Wants:
+    """Return what ``saliency`` needs to see of a net.
+
+    Convolutions show their taps ``texture`` and ``shape``; nets of tokens, and nets without
+    these taps, their attention.
+
+    Args:
+        net: The net.
+        where: Names net and method in the error.
+
+    Raises:
+        ModelError: The net has neither.
+    """
+    mapped = all(name in net.taps and net.taps[name].layout != "tokens" for name in MAPS)
+    if mapped:
+        return Wants(MAPS)
+    if net.attention:
+        return Wants(attention=True)
+    raise ModelError(
+        where,
+        "has neither the maps texture and shape nor attention that could be read.",
+        f"Choose another model; this one has the maps {', '.join(net.taps) or 'none'}.",
+    )
+
+
+def saliency(seen: Look, masking: Masking | None = None) -> Tensor:
+    """Return G = eta R(early) + (1 - eta) R(late), ``[B, h, w]`` in [0, 1] (eq. 4).
+
+    Args:
+        seen: A look with what ``saliency_wants`` names.
+        masking: How maps become masks.
+    """
+    masking = masking or Masking()
+    early, late = _attention(seen) if seen.attention else (seen.maps[name] for name in MAPS)
+    kappa = masking.kappa_attention if seen.attention else masking.kappa
+    grid = masking.grid or (seen.size[0] // 4, seen.size[1] // 4)
+    ours, theirs = (
+        _resized(_mask(exact(maps), kappa, masking), grid, masking.mask) for maps in (early, late)
+    )
+    return masking.eta * ours + (1 - masking.eta) * theirs
+
+
+def _attention(seen: Look) -> tuple[Tensor, Tensor]:
+    """Return the mean attention of the first and the last third of the blocks (eq. 3)."""
+    third = max(1, len(seen.attention) // 3)
+    return _mean(seen.attention[:third]), _mean(seen.attention[-third:])
+
+
+def _mean(maps: Sequence[Tensor]) -> Tensor:
+    """Return the mean of maps ``[B, h, w]``, times the places, as ``[B, 1, h, w]``.
+
+    Weights of many places are small; times their number they are of the size of other maps.
+    """
+    sides = (maps[0].shape[1], maps[0].shape[2])
+    same = [_resized(exact(one), sides, "soft") for one in maps]
+    return torch.stack(same).mean(dim=0)[:, None] * (sides[0] * sides[1])
+
+
+def _mask(maps: Tensor, kappa: float, masking: Masking) -> Tensor:
+    """Return R of maps ``[B, D, h, w]``, ``[B, h, w]`` (eq. 2)."""
+    mean = maps.mean(dim=(1, 2, 3))[:, None, None]
+    deviation = (maps.var(dim=(1, 2, 3), correction=0) + _LEAST).sqrt()[:, None, None]
+    above = (maps.amax(dim=1) - mean) / deviation - kappa
+    hard = (above > 0).to(maps.dtype)
+    if masking.mask == "hard":
+        return hard
+    soft = torch.sigmoid(above / masking.tau)
+    return soft if masking.mask == "soft" else hard + soft - soft.detach()
+
+
+def _resized(masks: Tensor, grid: tuple[int, int], mask: str) -> Tensor:
+    """Return masks ``[B, h, w]`` on a grid: soft ones bilinear, hard ones nearest."""
+    if masks.shape[1:] == torch.Size(grid):
+        return masks
+    if mask == "soft":
+        return F.interpolate(masks[:, None], grid, mode="bilinear", align_corners=False)[:, 0]
+    return F.interpolate(masks[:, None], grid, mode="nearest-exact")[:, 0]

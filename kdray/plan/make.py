@@ -160,12 +160,14 @@ def arms_of(job: Experiment) -> tuple[Arm, ...]:
         for method in job.methods:
             needed = teacher if _needs_teacher(method) else None
             key = (student.id, needed.id if needed else None, method.name)
-            arms.setdefault(key, Arm(student, needed, method))
+            if method.is_for(key[0], key[1]):
+                arms.setdefault(key, Arm(student, needed, method))
     if not teachers:
         arms = {
             (id, None, method.name): Arm(student, None, method)
             for id, student in students.items()
             for method in _alone(job)
+            if method.is_for(id, None)
         }
     order = [(student, teacher) for student in students for teacher in (None, *teachers)]
     return tuple(arms[key] for key in sorted(arms, key=lambda key: order.index(key[:2])))

@@ -58,6 +58,15 @@ class Method(Part):
     search: dict[str, Space] = Field(default_factory=dict)
     """Spaces for the method's settings; a setting neither fixed nor named here is searched over
     the method's own range."""
+    students: Many[Name] = ()
+    """Ids of the students that learn so; empty: all."""
+    teachers: Many[Name] = ()
+    """Ids of the teachers to learn from so; empty: all of the pairs."""
+
+    def is_for(self, student: str, teacher: str | None) -> bool:
+        """Return whether this student learns so, from this teacher if from any."""
+        taught = teacher is None or not self.teachers or teacher in self.teachers
+        return taught and (not self.students or student in self.students)
 
 
 MethodRef = Annotated[Method, BeforeValidator(named)]

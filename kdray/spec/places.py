@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from kdray.spec.experiment import Experiment, model_in_full
 from kdray.spec.override import Shorthands
-from kdray.spec.problem import Problem, nearest
+from kdray.spec.problem import Path, Problem, nearest
 from kdray.spec.service import served_in_full
 from kdray.spec.strict import named
 
@@ -39,18 +39,21 @@ SHORTHANDS["Suite"] = {("base", *path): full for path, full in SHORTHANDS["Exper
 
 
 def unknown_ids(job: Experiment) -> Iterator[Problem]:
-    """Yield the ids in ``pairs`` that are no teacher's or no student's, and pairs listed twice."""
-    known = {
-        "teacher": [model.id for model in job.teachers],
-        "student": [model.id for model in job.students],
-    }
+    """Yield ids in pairs and methods that no model of that role has, and pairs listed twice."""
     for index, pair in enumerate(job.pairs):
-        for role, ids in known.items():
-            given = getattr(pair, role)
-            if given not in ids:
-                path = ("pairs", index, role)
-                problem = f"pairs.{index}.{role}: no {role} has the id {given!r}."
-                yield Problem(path, problem, nearest(given, ids, listed=f"The {role}s"))
+        for role in ("teacher", "student"):
+            yield from _unknown(job, role, getattr(pair, role), ("pairs", index, role))
         if pair in job.pairs[:index]:
             problem = f"pairs.{index}: {pair.teacher} with {pair.student} is listed twice."
             yield Problem(("pairs", index), problem, "List each pair once.")
+    for index, method in enumerate(job.methods):
+        for role in ("teachers", "students"):
+            for place, given in enumerate(getattr(method, role)):
+                yield from _unknown(job, role[:-1], given, ("methods", index, role, place))
+
+
+def _unknown(job: Experiment, role: str, given: str, path: Path) -> Iterator[Problem]:
+    ids = [model.id for model in (job.teachers if role == "teacher" else job.students)]
+    if given not in ids:
+        problem = f"{'.'.join(map(str, path))}: no {role} has the id {given!r}."
+        yield Problem(path, problem, nearest(given, ids, listed=f"The {role}s"))

@@ -71,3 +71,23 @@ def test_another_content_of_a_weights_file_trains_its_teacher_again() -> None:
     given = plan(teachers=[teacher]).job
     first, other = (make_plan(given, "images", {"w.safetensors": name}) for name in ("a", "b"))
     assert changed(first, other) == ALL - {"prepare"}
+
+
+def arms(**changes: Any) -> list[str]:
+    models = {
+        "teachers": [{"id": name, "model": "cnn5"} for name in ("big", "huge")],
+        "students": [{"id": name, "model": "cnn5"} for name in ("small", "tiny")],
+    }
+    return [arm.arm.label for arm in plan(**{**models, **changes}).arms]
+
+
+def test_a_method_may_be_for_some_students_and_teachers_alone() -> None:
+    methods = [
+        {"name": "none", "students": ["tiny"]},
+        {"name": "kd", "students": ["small"], "teachers": ["huge"]},
+    ]
+    assert arms(methods=methods) == ["small <- huge (kd)", "tiny alone"]
+
+
+def test_without_teachers_a_method_may_be_for_some_students_alone() -> None:
+    assert arms(teachers=[], methods=[{"name": "none", "students": ["tiny"]}]) == ["tiny alone"]

@@ -133,6 +133,18 @@ def test_a_setting_that_a_part_needs_is_asked_for(problems: Any) -> None:
     assert found == ["job.yaml:5:27: arch: timm needs this setting."]
 
 
+def test_ids_in_methods_are_known(problems: Any) -> None:
+    assert problems(
+        """\
+        methods: [{name: kd, teachers: [resnet18, cnn5], students: [cnn6]}]
+        """
+    ) == [
+        "job.yaml:10:43: methods.0.teachers.1: no teacher has the id 'cnn5'. "
+        "The teachers: resnet18.",
+        "job.yaml:10:61: methods.0.students.0: no student has the id 'cnn6'. Did you mean 'cnn5'?",
+    ]
+
+
 def test_ids_in_pairs_are_known_and_listed_once(problems: Any) -> None:
     assert problems(
         """\

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from kdray.data import Dataset, Views
+from kdray.distill import DistillationMethod
 from kdray.learn import Batches, World
-from kdray.net import Net, Tap
+from kdray.net import Look, Net, Tap, Wants
 from kdray.spec.experiment import Augment
 
 
@@ -24,3 +26,35 @@ def make_batches(dataset: Dataset, world: World | None = None, batch_size: int =
     info = dataset.info
     views = Views(Augment(hflip=False, rotate=5), 0, info.mean, info.std)
     return Batches(dataset, views, batch_size, 0, world or World())
+
+
+class ToTeacher(DistillationMethod):
+    """Pulls the student's logits to the teacher's, and writes down how far the training is."""
+
+    def __init__(self) -> None:
+        self.progress: list[float] = []
+
+    def begin(self, progress: float) -> None:
+        self.progress.append(progress)
+
+    def __call__(self, student: Look, teacher: Look | None, labels: Tensor) -> dict[str, Tensor]:
+        assert teacher is not None
+        assert not teacher.logits.requires_grad
+        return {"match": (student.logits - teacher.logits).square().mean()}
+
+
+class Adapted(ToTeacher):
+    """Pulls adapted maps of the student to the teacher's."""
+
+    def wants(self, student: Net, teacher: Net | None) -> tuple[Wants, Wants]:
+        return Wants(("cam",)), Wants(("cam",))
+
+    def adapters(self, student: Look, teacher: Look) -> nn.Module:
+        return nn.Conv2d(student.maps["cam"].shape[1], teacher.maps["cam"].shape[1], 1)
+
+    def __call__(self, student: Look, teacher: Look | None, labels: Tensor) -> dict[str, Tensor]:
+        assert teacher is not None
+        assert self.adapted is not None
+        apart = self.adapted(student.maps["cam"]) - teacher.maps["cam"]
+        logits = F.cross_entropy(student.logits, labels)
+        return {"labels": logits, "match": apart.square().mean()}

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, distributed, multiprocessing
 
 from kdray.data import Dataset
-from kdray.learn import Labels, World, fit, images_at_once
+from kdray.learn import Labels, Taught, World, fit, images_at_once
 from kdray.spec.experiment import Train
-from tests.learn.small import make_batches, small_net
+from tests.learn.small import Adapted, make_batches, small_net
 
 
 def test_an_epoch_shows_each_training_image_once_in_even_batches(dataset: Dataset) -> None:
@@ -54,10 +54,20 @@ def _trained(dataset: Dataset, world: World) -> dict[str, Tensor]:
     torch.manual_seed(0)
     settings = Train(epochs=2, learning_rate=0.05, optimizer="sgd", schedule="constant")
     # Without batch norm: its statistics are those of each process's own images.
-    return dict(fit(small_net(norm=False), Labels(), make_batches(dataset, world), settings).state)
+    student, other, teacher = (small_net(norm=False) for _ in range(3))
+    taught = Taught(Adapted(), teacher, student, torch.zeros(1, 1, 12, 12))
+    states = {
+        "taught": fit(student, taught, make_batches(dataset, world), settings).state,
+        "alone": fit(other, Labels(), make_batches(dataset, world), settings).state,
+    }
+    assert taught.adapters is not None
+    states["adapters"] = taught.adapters.state_dict()
+    return {
+        f"{run} {name}": value for run, state in states.items() for name, value in state.items()
+    }
 
 
-def test_two_processes_learn_the_weights_of_one(
+def test_two_processes_learn_the_weights_of_one_with_adapters_and_without(
     dataset: Dataset, dataset_folder: Path, tmp_path: Path
 ) -> None:
     import socket

@@ -6,15 +6,13 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from kdray.data import Dataset
-from kdray.distill import DistillationMethod
 from kdray.errors import RunError
 from kdray.learn import Epoch, Fitted, Hooks, Labels, Objective, Taught, fit
-from kdray.net import Look, Net, Wants
+from kdray.net import Net
 from kdray.spec.experiment import Train
-from tests.learn.small import make_batches, small_net
+from tests.learn.small import Adapted, ToTeacher, make_batches, small_net
 
 SETTINGS = Train(epochs=4, learning_rate=0.01)
 
@@ -100,38 +98,6 @@ def test_batch_norm_statistics_move_once_a_step(dataset: Dataset) -> None:
     norm = net.module[1]
     assert isinstance(norm, nn.BatchNorm2d)
     assert int(norm.num_batches_tracked or 0) == 4 * batches.steps
-
-
-class ToTeacher(DistillationMethod):
-    """Pulls the student's logits to the teacher's, and writes down how far the training is."""
-
-    def __init__(self) -> None:
-        self.progress: list[float] = []
-
-    def begin(self, progress: float) -> None:
-        self.progress.append(progress)
-
-    def __call__(self, student: Look, teacher: Look | None, labels: Tensor) -> dict[str, Tensor]:
-        assert teacher is not None
-        assert not teacher.logits.requires_grad
-        return {"match": (student.logits - teacher.logits).square().mean()}
-
-
-class Adapted(ToTeacher):
-    """Pulls adapted maps of the student to the teacher's."""
-
-    def wants(self, student: Net, teacher: Net | None) -> tuple[Wants, Wants]:
-        return Wants(("cam",)), Wants(("cam",))
-
-    def adapters(self, student: Look, teacher: Look) -> nn.Module:
-        return nn.Conv2d(student.maps["cam"].shape[1], teacher.maps["cam"].shape[1], 1)
-
-    def __call__(self, student: Look, teacher: Look | None, labels: Tensor) -> dict[str, Tensor]:
-        assert teacher is not None
-        assert self.adapted is not None
-        apart = self.adapted(student.maps["cam"]) - teacher.maps["cam"]
-        logits = F.cross_entropy(student.logits, labels)
-        return {"labels": logits, "match": apart.square().mean()}
 
 
 def adapted(dataset: Dataset, hooks: Hooks | None = None) -> tuple[Fitted, Taught]:

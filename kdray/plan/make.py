@@ -10,8 +10,9 @@ from typing import Any
 
 from kdray import parts
 from kdray.errors import JobError
+from kdray.plan.spaces import spaces_of
 from kdray.spec import Experiment
-from kdray.spec.experiment import Method, Model, Search
+from kdray.spec.experiment import Method, Model
 from kdray.spec.space import Space
 from kdray.spec.strict import Part
 
@@ -171,21 +172,6 @@ def arms_of(job: Experiment) -> tuple[Arm, ...]:
         }
     order = [(student, teacher) for student in students for teacher in (None, *teachers)]
     return tuple(arms[key] for key in sorted(arms, key=lambda key: order.index(key[:2])))
-
-
-def spaces_of(search: Search, method: Method) -> dict[str, Space]:
-    """Return a method's search spaces: its own, or the job's instead, less what is fixed."""
-    if search.trials == 0:
-        return {}
-    own = {
-        name: Space.model_validate(space)
-        for name, space in parts.searchable(method.name).items()
-        if name not in method.params
-    }
-    spaces = {**own, **method.search}
-    if search.learning_rate is not None:
-        spaces["learning_rate"] = search.learning_rate
-    return spaces
 
 
 def _needs_teacher(method: Method) -> bool:

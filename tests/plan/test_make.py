@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from kdray.errors import JobError
 from kdray.plan import Plan, make_plan
 from kdray.spec import Experiment
 
@@ -41,6 +44,17 @@ def test_other_images_change_every_step() -> None:
 def test_other_spaces_of_the_search_train_no_teacher_again() -> None:
     other = plan(methods=["none", {"name": "kd", "search": {"alpha": {"min": 0.2, "max": 0.3}}}])
     assert changed(plan(), other) == ALL - {"prepare", "pretrain"}
+
+
+def test_spaces_that_do_not_go_together_with_what_is_fixed_are_refused() -> None:
+    fixed = {"name": "dfkd", "params": {"alpha": 0.65}}
+    with pytest.raises(JobError, match=r"its search would try beta 0\.4.*alpha \+ beta is 1\.05"):
+        plan(methods=["none", fixed])
+    both = {"alpha": {"min": 0.1, "max": 0.6}, "beta": {"min": 0.1, "max": 0.6}}
+    with pytest.raises(JobError, match=r"alpha \+ beta is 1\.2: above 1"):
+        plan(methods=["none", {"name": "dfkd", "search": both}])
+    narrow = {**fixed, "search": {"beta": {"min": 0.1, "max": 0.2}}}
+    assert len(plan(methods=["none", narrow]).arms) == 2
 
 
 def test_what_only_the_reader_sees_changes_no_step() -> None:

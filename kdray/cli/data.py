@@ -14,15 +14,34 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainin
 
 from kdray import parts
 from kdray.cli._output import Json, Sets, SpecFile, console, err, print_json, print_table
-from kdray.cli._parts import facts, print_part, print_parts
+from kdray.cli._parts import print_part
+from kdray.cli._sources import (
+    fetch as fetch_source,
+)
+from kdray.cli._sources import (
+    print_deviations,
+    print_known,
+    print_sources,
+    source_facts,
+)
+from kdray.cli._sources import (
+    verify as verify_source,
+)
 from kdray.errors import JobError
 from kdray.plan import read_experiment
 from kdray.spec.experiment import BadImages, Data, Experiment
+from kdray.spec.strict import Part
 
 if TYPE_CHECKING:
     from kdray.data import Dataset
 
 Source = Annotated[str | None, typer.Argument(help="Show all about this source.")]
+Target = Annotated[str, typer.Argument(help="A job file, or a source with --path.")]
+SourcePath = Annotated[
+    str | None, typer.Option("--path", help="Verify the source TARGET of this folder.")
+]
+FetchName = Annotated[str, typer.Argument(help="The source: see `kdray data list`.")]
+To = Annotated[Path, typer.Option("--to", help="The folder to download to.", file_okay=False)]
 Shown = Annotated[int, typer.Option("--images", min=1, help="Images in each row.")]
 Split = Annotated[str, typer.Option("--split", help="Show images of this split.")]
 Augmented = Annotated[
@@ -37,21 +56,55 @@ def register(app: typer.Typer) -> None:
     verb.command("list")(list_sources)
     verb.command("prepare")(prepare)
     verb.command("check")(check)
+    verb.command("verify")(verify)
     verb.command("show")(show)
+    verb.command("fetch")(fetch)
     app.add_typer(
-        verb, name="data", help="List data sources; check, show or prepare a job's images."
+        verb,
+        name="data",
+        help="List or fetch data sets; verify, check, show or prepare a job's images.",
     )
 
 
 def list_sources(name: Source = None, as_json: Json = False) -> None:
-    """List the data sources with their settings."""
-    found = [facts("data", one) for one in ([name] if name else parts.names("data"))]
+    """List the data sources: what they are, their images, settings, and where to get them."""
+    found = [source_facts(one) for one in ([name] if name else parts.names("data"))]
     if as_json:
         print_json(found)
     elif name:
         print_part(found[0])
+        print_known(found[0])
     else:
-        print_parts("Data sources (`data.source` of a job)", found)
+        print_sources(found)
+
+
+def verify(
+    target: Target, path: SourcePath = None, sets: Sets = None, as_json: Json = False
+) -> None:
+    """Count images of a job or source by split and class, against what it should have.
+
+    Nothing is decoded: see `check` for that. Exits with 1 where the counts differ.
+    """
+    if path is None:
+        source = read_experiment(target, sets).data.source
+    else:
+        source = Part(name=target, params={"path": path})
+    found = verify_source(source)
+    if as_json:
+        print_json(found)
+    else:
+        classes = sorted({name for counts in found["counts"].values() for name in counts})
+        _print_counts({"counts": found["counts"], "classes": classes})
+        print_deviations(found["deviations"])
+        if not found["expected"]:
+            console.print("No counts are known for this source.")
+    if found["deviations"]:
+        raise typer.Exit(1)
+
+
+def fetch(name: FetchName, to: To) -> None:
+    """Download a public data set (extra `download`, for ABIDE extra `abide`)."""
+    console.print(f"Fetched: {fetch_source(name, to)}", markup=False, highlight=False)
 
 
 def prepare(spec: SpecFile, sets: Sets = None, as_json: Json = False) -> None:
@@ -83,6 +136,7 @@ def check(spec: SpecFile, sets: Sets = None, as_json: Json = False) -> None:
         print_json({**content, "problems": problems})
     else:
         _print_counts(content)
+        print_deviations(content["deviations"])
         _print_leaks(content["duplicates"])
         for item in content["bad"]:
             console.print(f"unreadable: {item['id']}: {item['problem']}", markup=False)

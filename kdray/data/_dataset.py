@@ -36,6 +36,8 @@ class DatasetInfo:
         duplicates: Equal and nearly equal images, and what leaks between splits.
         bad: Images that could not be read: ``id`` and ``problem``.
         source: ``name`` and ``params`` of the source.
+        deviations: Where a public data set has not the images that it should have: ``split``,
+            ``class``, ``expected``, ``found``.
     """
 
     classes: tuple[str, ...]
@@ -48,6 +50,7 @@ class DatasetInfo:
     duplicates: Mapping[str, Any]
     bad: Sequence[Mapping[str, str]]
     source: Mapping[str, Any]
+    deviations: Sequence[Mapping[str, Any]] = ()
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> DatasetInfo:
@@ -55,6 +58,7 @@ class DatasetInfo:
         values: dict[str, Any] = {
             key: tuple(facts[key]) if isinstance(facts[key], list) else facts[key]
             for key in (field.name for field in fields(cls))
+            if key in facts
         }
         return cls(**values)
 
@@ -107,7 +111,7 @@ class Dataset:
                 )
             table = pa.ipc.open_file(pa.memory_map(str(folder / IMAGES))).read_all()
             return cls(DatasetInfo.of(facts), table)
-        except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
             raise DataError(str(folder), f"holds no prepared data set: {error}.") from error
 
     def __len__(self) -> int:

@@ -9,22 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from kdray.data._dicom import decode_dicom, is_dicom
 from kdray.data._rows import Pixels
 from kdray.errors import DataError
 
 #: Names of files that are taken for images.
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".dcm")
 _GREY = ("1", "L", "LA")
 _COLOUR = ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
 
-def decode(data: bytes, *, max_pixels: int | None = None) -> Pixels:
+def decode(
+    data: bytes, *, max_pixels: int | None = None, window: tuple[float, float] | None = None
+) -> Pixels:
     """Return the pixels of an image file, upright (EXIF orientation applied), without alpha.
 
     Args:
         data: The bytes of the file.
         max_pixels: Largest width times height; checked before anything is decoded.
+        window: Centre and width of the values shown, for DICOM; None: the file's own.
 
     Returns:
         uint8 ``[H, W]`` for grey images, ``[H, W, 3]`` for colour.
@@ -33,6 +37,8 @@ def decode(data: bytes, *, max_pixels: int | None = None) -> Pixels:
         DataError: The bytes are no readable image, or one with more than 8 bits, several frames
             or too many pixels.
     """
+    if is_dicom(data):
+        return decode_dicom(data, max_pixels=max_pixels, window=window)
     try:
         with Image.open(BytesIO(data)) as image:
             _check(image, max_pixels)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from kdray.data._duplicates import THUMBNAIL
 from kdray.data._images import decode, fit, fit_mask
 from kdray.data._rows import Pixels, Row
 from kdray.errors import DataError
+from kdray.spec.experiment import Data
 
 Progress = Callable[[int, int], None]
 
@@ -51,17 +53,18 @@ class _Seen:
 
 
 def load(
-    rows: Sequence[Row], size: int, channels: int, scratch: Path, progress: Progress | None = None
+    rows: Sequence[Row], data: Data, scratch: Path, progress: Progress | None = None
 ) -> Loaded:
     """Return the images of ``rows``, decoded and resized into the new file ``scratch``.
 
     Args:
         rows: One or more rows.
-        size: Height and width, pixels.
-        channels: 1 or 3.
+        data: Says size, channels and window.
         scratch: A file to make; must outlive the result.
         progress: Told how many of how many images are done.
     """
+    size, channels = data.image_size, data.channels
+    window = None if data.window is None else (data.window.center, data.window.width)
     fields: list[Any] = [("image", np.uint8, (size, size, channels))]
     if any(row.mask for row in rows):
         fields.append(("mask", np.uint8, (size, size)))
@@ -69,7 +72,7 @@ def load(
     seen: list[_Seen] = []
     kept: list[int] = []
     bad: list[dict[str, str]] = []
-    for place, result in enumerate(_in_threads(rows, records, progress)):
+    for place, result in enumerate(_in_threads(rows, records, window, progress)):
         if isinstance(result, _Seen):
             # Bad images leave no gap: what comes after them moves up.
             if len(kept) != place:
@@ -96,12 +99,15 @@ def cores() -> int:
 
 
 def _in_threads(
-    rows: Sequence[Row], records: NDArray[np.void], progress: Progress | None
+    rows: Sequence[Row],
+    records: NDArray[np.void],
+    window: tuple[float, float] | None,
+    progress: Progress | None,
 ) -> Iterator[_Seen | str]:
     step = max(1, len(rows) // 100)
     pool = ThreadPoolExecutor(cores())
     try:
-        for done, result in enumerate(pool.map(_read, rows, records), start=1):
+        for done, result in enumerate(pool.map(partial(_read, window), rows, records), start=1):
             yield result
             if progress is not None and (done % step == 0 or done == len(rows)):
                 progress(done, len(rows))
@@ -109,10 +115,10 @@ def _in_threads(
         pool.shutdown(cancel_futures=True)
 
 
-def _read(row: Row, record: np.void) -> _Seen | str:
+def _read(window: tuple[float, float] | None, row: Row, record: np.void) -> _Seen | str:
     """Read one row into its record; return what was seen, or why it could not be read."""
     try:
-        image = _pixels(row.read())
+        image = _pixels(row.read(), window)
         mask = row.mask() if row.mask else None
     except DataError as error:
         return error.sentence()
@@ -132,9 +138,9 @@ def _read(row: Row, record: np.void) -> _Seen | str:
     )
 
 
-def _pixels(data: Pixels | bytes) -> Pixels:
+def _pixels(data: Pixels | bytes, window: tuple[float, float] | None) -> Pixels:
     if isinstance(data, bytes):
-        return decode(data)
+        return decode(data, window=window)
     colours = data.shape[2:]
     if data.dtype != np.uint8 or colours not in ((), (3,)) or data.size == 0:
         raise DataError("image", f"is an array {data.dtype} {data.shape}, not uint8 [H, W(, 3)].")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from kdray import parts
 from kdray.data import _duplicates as duplicates
+from kdray.data import _known as known
 from kdray.data._dataset import FACTS, FORMAT, IMAGES, split_order
 from kdray.data._load import Loaded, Progress, load
 from kdray.data._rows import Row
@@ -73,11 +74,11 @@ def prepare(data: Data, folder: Path, progress: Progress | None = None) -> dict[
     rows = _rows(data)
     scratch = folder / "pixels.tmp"
     try:
-        loaded = load(rows, data.image_size, data.channels, scratch, progress)
+        loaded = load(rows, data, scratch, progress)
         _check_bad(loaded, data.bad_images.skip_up_to)
         facts = _decide(loaded, data)
         _write(folder / IMAGES, loaded, facts)
-        content = _content(loaded, facts, data)
+        content = _content(loaded, facts, data) | {"deviations": _deviations(rows, data)}
         del loaded
     finally:
         scratch.unlink(missing_ok=True)
@@ -96,6 +97,13 @@ def _rows(data: Data) -> list[Row]:
             "data.source", f"the image {twice[0]!r} is listed more than once.", "List each once."
         )
     return rows
+
+
+def _deviations(rows: Sequence[Row], data: Data) -> list[dict[str, Any]]:
+    """Return where the source's images are not as many as a public data set's should be."""
+    source = parts.load("data", data.source.name)
+    params = source.Params.model_validate(data.source.params)
+    return known.differences(source, params, known.count(rows))
 
 
 def _check_bad(loaded: Loaded, limit: int) -> None:

@@ -51,16 +51,17 @@ def rows(params: Params) -> Iterator[Row]:
     Raises:
         DataError: The folder or the index is missing, or holds no images.
     """
-    for file in _files(params):
+    for file in files(params):
         yield file.row()
 
 
 def fingerprint(params: Params) -> str:
     """Return a hash of names, sizes and the first 64 KiB of every file."""
-    return file_fingerprint(_files(params))
+    return file_fingerprint(files(params))
 
 
-def _files(params: Params) -> list[FileRow]:
+def files(params: Params) -> list[FileRow]:
+    """Return the image files of the folder, sorted by path; see ``rows``."""
     root = Path(params.path).expanduser()
     if not root.is_dir():
         raise DataError(str(root), "there is no such folder.", "Mend data.source.params.path.")

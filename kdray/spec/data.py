@@ -136,6 +136,15 @@ class BadImages(Strict):
     """So many unreadable images are left out and listed; one more fails the step."""
 
 
+class Window(Strict):
+    """Which values of a DICOM image are shown, from black to white."""
+
+    center: float
+    """The value that becomes middle grey, in the file's units (Hounsfield units in CT)."""
+    width: float = Field(ge=1)
+    """The distance from black to white."""
+
+
 class Data(Strict):
     """Which images, at which size, in which splits."""
 
@@ -151,6 +160,8 @@ class Data(Strict):
     """What is done about copies of an image on both sides of a split."""
     bad_images: BadImages = BadImages()
     """What is done about images that cannot be read."""
+    window: Window | None = None
+    """DICOM: the values shown; null: the window of each file, or else all of its values."""
     normalize: Literal["train", "imagenet"] = "train"
     """Mean and deviation that pixels are standardised by: of the train split, or ImageNet's."""
     augment: AugmentRef = Augment()

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -126,3 +128,75 @@ def test_prepare_fills_the_storage_once(kdray: Kdray, job: str, tmp_path: Path) 
     again = json.loads(kdray("data", "prepare", job, "--json").out)
     assert again == first
     assert (tmp_path / "lab" / first["path"] / "images.arrow").stat().st_mtime_ns == before
+
+
+def test_list_tells_where_to_get_a_public_data_set(kdray: Kdray) -> None:
+    item = json.loads(kdray("data", "list", "ham10000", "--json").out)[0]
+    assert (item["counts"]["all"]["df"], item["fetch"]) == (115, "kagglehub")
+    shown = kdray("data", "list", "ham10000").out
+    assert "kaggle" in shown.lower()
+    assert "10015" in shown
+
+
+@pytest.fixture
+def tumours(tmp_path: Path) -> str:
+    """Return a job on a look-alike of the brain tumour set with one image a class and split."""
+    for split in ("Training", "Testing"):
+        for number, label in enumerate(("glioma", "meningioma", "notumor", "pituitary")):
+            path = tmp_path / "tumours" / split / label / "1.png"
+            path.parent.mkdir(parents=True)
+            Image.new("L", (16, 16), 10 * number).save(path)
+    return str(tmp_path / "tumours")
+
+
+def test_verify_compares_the_counts_of_a_public_data_set(kdray: Kdray, tumours: str) -> None:
+    answer = kdray("data", "verify", "brain_tumor", "--path", tumours, "--json")
+    found = json.loads(answer.out)
+    assert answer.code == 1
+    assert found["deviations"][0] == {
+        "split": "train",
+        "class": "glioma",
+        "expected": 1321,
+        "found": 1,
+    }
+    assert "1321" in kdray("data", "verify", "brain_tumor", "--path", tumours).out
+
+
+def test_verify_counts_the_images_of_a_job(kdray: Kdray, job: str) -> None:
+    answer = kdray("data", "verify", job)
+    assert answer.code == 0
+    assert "No counts are known" in answer.out
+
+
+def test_verify_of_a_missing_data_set_says_where_to_get_it(kdray: Kdray) -> None:
+    answer = kdray("data", "verify", "brain_tumor", "--path", "nowhere")
+    assert (answer.code, "kaggle" in answer.err.lower()) == (1, True)
+
+
+def test_fetch_asks_kagglehub_and_says_what_is_missing(
+    kdray: Kdray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "kagglehub", None)
+    answer = kdray("data", "fetch", "brain_tumor", "--to", "there")
+    assert (answer.code, "pip install kdray[download]" in answer.err) == (1, True)
+
+    def refuse(handle: str, output_dir: str) -> str:
+        raise ConnectionError(f"no way to {handle}")
+
+    hub, errors = ModuleType("kagglehub"), ModuleType("kagglehub.exceptions")
+    names = ("Backend", "Credential", "DataCorruption", "NotFound", "Unauthenticated")
+    for name in names:
+        setattr(errors, f"{name}Error", type(f"{name}Error", (Exception,), {}))
+    vars(hub).update(exceptions=errors, dataset_download=refuse)
+    monkeypatch.setitem(sys.modules, "kagglehub", hub)
+    monkeypatch.setitem(sys.modules, "kagglehub.exceptions", errors)
+    answer = kdray("data", "fetch", "brain_tumor", "--to", "there")
+    assert answer.code == 1
+    assert "Is the network there?" in answer.err
+    vars(hub).update(dataset_download=lambda handle, output_dir: f"{output_dir}/{handle}")
+    assert "there/masoudnickparvar" in kdray("data", "fetch", "brain_tumor", "--to", "there").out
+
+
+def test_fetch_of_what_no_library_fetches_says_how_to_get_it(kdray: Kdray) -> None:
+    answer = kdray("data", "fetch", "lc25000", "--to", "there")
+    assert (answer.code, "torrent" in answer.err) == (2, True)

@@ -23,6 +23,7 @@ DOCUMENTS = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "CONTRIBUTING.md", ROOT /
 PREFIXES = {
     "Data": "data.",
     "Splits": "data.splits.",
+    "Window": "data.window.",
     "Folds": "data.splits.folds.",
     "Duplicates": "data.duplicates.",
     "BadImages": "data.bad_images.",

@@ -1,0 +1,142 @@
+"""DICOM images to 8 bits: rescaled, windowed, inverted where black is high (DICOM PS3.3 C.11)."""
+
+from __future__ import annotations
+
+import struct
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kdray.data._rows import Pixels
+from kdray.errors import DataError
+
+_BROKEN = (
+    AttributeError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+    OSError,
+    KeyError,
+    TypeError,
+    EOFError,
+    struct.error,
+)
+Values = NDArray[np.float64]
+Window = tuple[float, float]
+
+
+def is_dicom(data: bytes) -> bool:
+    """Return whether the bytes are a DICOM file: 128 bytes of preamble, then ``DICM``."""
+    return data[128:132] == b"DICM"
+
+
+def decode_dicom(
+    data: bytes, *, max_pixels: int | None = None, window: Window | None = None
+) -> Pixels:
+    """Return the pixels of a DICOM file.
+
+    Args:
+        data: The bytes of the file.
+        max_pixels: Largest width times height; checked before anything is decoded.
+        window: Centre and width of the values shown; None: those of the file (the first of
+            several), its look-up table, or else all of its values (8-bit ones as they are).
+
+    Returns:
+        uint8 ``[H, W]`` for grey images, ``[H, W, 3]`` for colour.
+
+    Raises:
+        DataError: pydicom is not installed, or the file holds no image, several frames, too many
+            pixels, or pixels in a form that cannot be decoded here.
+    """
+    pydicom = _library()
+    try:
+        image = pydicom.dcmread(BytesIO(data))
+        _check(image, max_pixels)
+        pixels = image.pixel_array
+        if image.get("SamplesPerPixel", 1) > 1 or _has_palette(image):
+            return _colours(image, pixels)
+        shown = _shown(image, pixels, window)
+    except (*_BROKEN, pydicom.errors.BytesLengthException) as error:
+        problem = f"is DICOM that cannot be decoded: {str(error).rstrip('.')}."
+        raise DataError("image", problem) from error
+    if image.PhotometricInterpretation == "MONOCHROME1":
+        shown = 255 - shown
+    return np.clip(np.rint(shown), 0, 255).astype(np.uint8)
+
+
+def _library() -> Any:
+    try:
+        import pydicom
+    except ImportError as error:
+        raise DataError(
+            "image", "DICOM needs pydicom.", "Run `pip install kdray[dicom]`."
+        ) from error
+    return pydicom
+
+
+def _check(image: Any, max_pixels: int | None) -> None:
+    if "PixelData" not in image:
+        raise DataError("image", "is a DICOM file without pixels.")
+    frames = int(image.get("NumberOfFrames", 1) or 1)
+    if frames > 1:
+        raise DataError(
+            "image", f"is a DICOM file of {frames} frames.", "Save each frame as its own file."
+        )
+    pixels = int(image.Rows) * int(image.Columns)
+    if max_pixels is not None and pixels > max_pixels:
+        raise DataError(
+            "image", f"has {pixels:,} pixels, more than {max_pixels:,}.", "Send a smaller one."
+        )
+
+
+def _has_palette(image: Any) -> bool:
+    return bool(image.PhotometricInterpretation == "PALETTE COLOR")
+
+
+def _colours(image: Any, pixels: NDArray[Any]) -> Pixels:
+    """Return a colour image's pixels, of YBR ones already turned to RGB by pydicom."""
+    if _has_palette(image):
+        from pydicom.pixels import apply_color_lut
+
+        pixels = apply_color_lut(pixels, image)
+    if pixels.dtype == np.uint16:
+        pixels = (pixels >> 8).astype(np.uint8)
+    return np.ascontiguousarray(pixels[:, :, :3], dtype=np.uint8)
+
+
+def _shown(image: Any, pixels: NDArray[Any], window: Window | None) -> Values:
+    """Return grey values 0..255, before the inversion of MONOCHROME1."""
+    from pydicom.pixels import apply_modality_lut, apply_voi
+
+    values = np.asarray(apply_modality_lut(pixels, image), dtype=np.float64)
+    window = window or _own_window(image)
+    if window is not None:
+        return _windowed(values, window, str(image.get("VOILUTFunction", "LINEAR")))
+    if image.get("VOILUTSequence"):
+        values = np.asarray(apply_voi(values.astype(np.int64), image), dtype=np.float64)
+    elif int(image.BitsStored) <= 8 and np.array_equal(values, pixels):
+        return values
+    span = float(np.ptp(values))
+    return (values - values.min()) * (255 / span) if span else np.zeros_like(values)
+
+
+def _own_window(image: Any) -> Window | None:
+    centre, width = image.get("WindowCenter"), image.get("WindowWidth")
+    if centre is None or width is None:
+        return None
+    first = [one if isinstance(one, int | float) else one[0] for one in (centre, width)]
+    return float(first[0]), float(first[1])
+
+
+def _windowed(values: Values, window: Window, function: str) -> Values:
+    """Return values between black and white by PS3.3 C.11.2.1.2 and C.11.2.1.3."""
+    centre, width = window
+    if function == "SIGMOID":
+        return 255 / (1 + np.exp(np.clip(-4 * (values - centre) / width, -700, 700)))
+    if function == "LINEAR_EXACT":
+        share = (values - centre) / width + 0.5
+    else:
+        share = (values - (centre - 0.5)) / max(width - 1, 1e-9) + 0.5
+    return np.clip(share, 0, 1) * 255

@@ -105,7 +105,11 @@ def _short(item: Mapping[str, Any]) -> str:
 
 
 def _limits(limits: Mapping[str, Any]) -> str:
-    return ", ".join(f"{LIMITS[key]} {value}" for key, value in limits.items())
+    shown = {
+        key: ", ".join(map(str, value)) if isinstance(value, list) else value
+        for key, value in limits.items()
+    }
+    return ", ".join(f"{LIMITS[key]} {value}" for key, value in shown.items())
 
 
 def _space(space: Mapping[str, Any] | None) -> str:

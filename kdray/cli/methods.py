@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def methods(name: Name = None, as_json: Json = False) -> None:
-        """List the methods: equations, settings, their limits and what a search tries."""
+        """List the methods: equations, settings, limits, what a search tries, what nets must have."""
         found = [_facts(one) for one in ([name] if name else parts.names("distill"))]
         if as_json:
             print_json(found)
@@ -29,6 +29,9 @@ def register(app: typer.Typer) -> None:
         print_part(found[0])
         console.print(f"Paper: {found[0]['paper']}", markup=False, highlight=False)
         console.print(f"Equations: {found[0]['equations']}", markup=False, highlight=False)
+        for key, whose in (("needs", "the teacher"), ("needs_of_student", "the student")):
+            wanted = "; ".join(found[0][key]) or "nothing"
+            console.print(f"Needs of {whose}: {wanted}", markup=False, highlight=False)
 
 
 def _facts(name: str) -> dict[str, Any]:
@@ -41,5 +44,6 @@ def _facts(name: str) -> dict[str, Any]:
         "paper": constants["PAPER"],
         "equations": constants["EQUATIONS"],
         "needs": list(constants["NEEDS"]),
+        "needs_of_student": list(constants.get("STUDENT_NEEDS", ())),
         "settings": found["settings"],
     }

@@ -27,7 +27,7 @@ NEEDS: tuple[str, ...] = ("logits", "stage1", "stage2", "stage3")
 STUDENT_NEEDS: tuple[str, ...] = (
     "stage1",
     "stage2",
-    "stage3, of the teacher's shapes",
+    "stage3",
     "heads class and distillation, if it has them",
 )
 STAGES = ("stage1", "stage2", "stage3")

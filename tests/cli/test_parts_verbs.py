@@ -31,6 +31,16 @@ def test_methods_come_with_all_that_a_search_needs_to_know(kdray: Kdray) -> None
     }
 
 
+def test_methods_tell_what_they_look_at_in_teacher_and_student(kdray: Kdray) -> None:
+    found = {item["name"]: item for item in json.loads(kdray("methods", "--json").out)}
+    assert found["kd"]["needs_of_student"] == []
+    assert found["hdkd"]["needs"] == ["logits", "stage1", "stage2", "stage3"]
+    assert "dense logits" in found["cskd"]["needs_of_student"]
+    shown = kdray("methods", "dfkd").out
+    assert "Needs of the teacher: logits; texture and shape, or attention" in shown
+    assert "Needs of the student: texture and shape, or attention" in shown
+
+
 @pytest.mark.parametrize("verb", ["methods", "explainers"])
 def test_one_part_is_shown_with_its_settings(verb: str, kdray: Kdray) -> None:
     name = {"methods": "kd", "explainers": "gradcam"}[verb]

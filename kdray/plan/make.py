@@ -142,7 +142,8 @@ def make_plan(job: Experiment, fingerprint: str, weights: Mapping[str, str] | No
     count = {"models": len(trained)}
     # Results name the models, in order: keys alone would hide new names.
     named = {"models": [step.id for step in trained]}
-    evaluate = _step("evaluate", "evaluate", {"evaluate": job.evaluate, **named}, trained, count)
+    measured = {"evaluate": job.evaluate, **named, **_baselines(job)}
+    evaluate = _step("evaluate", "evaluate", measured, trained, count)
     shown = {"explain": job.explain, "select": job.train.select, **named}
     explain = _step("explain", "explain", shown, trained, {"images": job.explain.images})
     chosen = {"promote": job.promote, "job": job.name, "select": job.train.select}
@@ -172,6 +173,11 @@ def arms_of(job: Experiment) -> tuple[Arm, ...]:
         }
     order = [(student, teacher) for student in students for teacher in (None, *teachers)]
     return tuple(arms[key] for key in sorted(arms, key=lambda key: order.index(key[:2])))
+
+
+def _baselines(job: Experiment) -> dict[str, dict[str, str]]:
+    given = {item.id: item.baseline for item in job.students if item.baseline is not None}
+    return {"baselines": given} if given else {}
 
 
 def _needs_teacher(method: Method) -> bool:

@@ -36,8 +36,9 @@ def teacher_of(results: Results, model: Model) -> Model | None:
 
 
 def alone_of(results: Results, model: Model) -> Model | None:
-    """Return the student of the same architecture that had no teacher, or None."""
-    return _first(results, role="student", model=model["model"], method="none")
+    """Return the student's baseline: by default itself without a teacher; None: not measured."""
+    baseline = model.get("baseline") or model["model"]
+    return _first(results, role="student", model=baseline, method="none")
 
 
 def validation(model: Model, score: str) -> float | None:

@@ -162,7 +162,9 @@ def _row(
         for split in scores[0]
     }
     runs = [{"path": path, "scores": found[path]["scores"]} for path in row.paths]
-    facts = {"label": row.label, "role": row.role, "model": row.model}
+    students = {item.id: item for item in plan.job.students}
+    baseline = (students[row.model].baseline or row.model) if row.role == "student" else None
+    facts = {"label": row.label, "role": row.role, "model": row.model, "baseline": baseline}
     return {
         **facts,
         "teacher": row.teacher,
@@ -194,9 +196,13 @@ def _against_alone(
     models: Iterable[Mapping[str, Any]],
     found: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any] | None:
-    """Compare a taught student with the same student without a teacher, seed by seed."""
+    """Compare a taught student with its baseline without a teacher, seed by seed."""
     alone = next(
-        (item for item in models if item["model"] == model["model"] and item["method"] == "none"),
+        (
+            item
+            for item in models
+            if (item["model"], item["method"]) == (model["baseline"], "none")
+        ),
         None,
     )
     if alone is None or alone is model or model["role"] == "teacher":

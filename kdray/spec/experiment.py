@@ -31,6 +31,9 @@ class Model(Strict):
     """The part that builds it; `timm/ARCH` stands for any architecture of timm."""
     weights: str = "none"
     """`none` (random, from the seed), `imagenet`, or a path or URI of a safetensors file."""
+    baseline: Name | None = None
+    """Of a student: id of the student whose run without a teacher it is compared with; null: its
+    own."""
 
 
 def model_in_full(value: Any) -> Any:

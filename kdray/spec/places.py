@@ -39,17 +39,27 @@ SHORTHANDS["Suite"] = {("base", *path): full for path, full in SHORTHANDS["Exper
 
 
 def unknown_ids(job: Experiment) -> Iterator[Problem]:
-    """Yield ids in pairs and methods that no model of that role has, and pairs listed twice."""
+    """Yield ids that no model of that role has, and pairs listed twice."""
+    for path, role, given in _named_ids(job):
+        yield from _unknown(job, role, given, path)
     for index, pair in enumerate(job.pairs):
-        for role in ("teacher", "student"):
-            yield from _unknown(job, role, getattr(pair, role), ("pairs", index, role))
         if pair in job.pairs[:index]:
             problem = f"pairs.{index}: {pair.teacher} with {pair.student} is listed twice."
             yield Problem(("pairs", index), problem, "List each pair once.")
+
+
+def _named_ids(job: Experiment) -> Iterator[tuple[Path, str, str]]:
+    """Yield where an id is named, the role that it must have, and the id."""
+    for index, model in enumerate(job.students):
+        if model.baseline is not None:
+            yield ("students", index, "baseline"), "student", model.baseline
+    for index, pair in enumerate(job.pairs):
+        for role in ("teacher", "student"):
+            yield ("pairs", index, role), role, getattr(pair, role)
     for index, method in enumerate(job.methods):
-        for role in ("teachers", "students"):
-            for place, given in enumerate(getattr(method, role)):
-                yield from _unknown(job, role[:-1], given, ("methods", index, role, place))
+        for roles in ("teachers", "students"):
+            for place, given in enumerate(getattr(method, roles)):
+                yield ("methods", index, roles, place), roles[:-1], given
 
 
 def _unknown(job: Experiment, role: str, given: str, path: Path) -> Iterator[Problem]:

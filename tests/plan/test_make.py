@@ -105,3 +105,20 @@ def test_a_method_may_be_for_some_students_and_teachers_alone() -> None:
 
 def test_without_teachers_a_method_may_be_for_some_students_alone() -> None:
     assert arms(teachers=[], methods=[{"name": "none", "students": ["tiny"]}]) == ["tiny alone"]
+
+
+def test_a_baseline_of_another_name_changes_the_evaluation_alone() -> None:
+    students = [{"id": "plain", "model": "cnn5"}, {"id": "small", "model": "cnn5"}]
+    before = plan(students=students)
+    after = plan(students=[students[0], {**students[1], "baseline": "plain"}])
+    assert [step.key for step in after.steps() if step.kind == "distil"] == [
+        step.key for step in before.steps() if step.kind == "distil"
+    ]
+    assert after.evaluate.key != before.evaluate.key
+
+
+def test_a_job_of_baselines_needs_no_teacher() -> None:
+    made = plan(teachers=[], methods=["none"])
+    assert [arm.arm.label for arm in made.arms] == ["small alone"]
+    with pytest.raises(JobError, match=r"methods\.1.*kd needs a teacher"):
+        plan(teachers=[], methods=["none", "kd"])

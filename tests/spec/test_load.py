@@ -99,8 +99,10 @@ def test_the_settings_of_a_part_are_checked_where_they_stand(problems: Any) -> N
         """
     ) == [
         "job.yaml:12:21: alpha: input should be less than or equal to 1, not 2.",
-        "job.yaml:12:24: t: kd has no such setting. Its settings: alpha, T.",
-        "job.yaml:13:14: gamma: kd has no such setting to search. Its settings: alpha, T.",
+        "job.yaml:12:24: t: kd has no such setting. Its settings: alpha, T, "
+        "labels, normalise, direction.",
+        "job.yaml:13:14: gamma: kd has no such setting to search. Its settings: alpha, "
+        "T, labels, normalise, direction.",
         "job.yaml:13:42: T: the search reaches outside: input should be greater than 0, not 0.",
         "job.yaml:13:60: alpha: is both fixed in params and searched. Keep one.",
     ]

@@ -27,7 +27,9 @@ def equal(keys: Sequence[Hashable]) -> Components:
     )
 
 
-def near(thumbnails: Pixels, threshold: float, *, block: int = 1024) -> Components:
+def near(
+    thumbnails: Pixels, threshold: float, *, flips: bool = False, block: int = 1024
+) -> Components:
     """Return the components of images that correlate with each other, directly or by others.
 
     Every pair is compared, a block of images with a block at a time; an image without contrast
@@ -36,15 +38,19 @@ def near(thumbnails: Pixels, threshold: float, *, block: int = 1024) -> Componen
     Args:
         thumbnails: Grey images uint8 ``[N, h, w]``.
         threshold: Normalised correlation from which two images are near duplicates.
+        flips: Whether to compare with the other image's mirrored and turned copies too: the eight
+            symmetries of a square.
         block: Images compared at once; memory is ``2 * block * (h * w + block)`` floats.
     """
     root = np.arange(len(thumbnails), dtype=np.int64)
+    orders = _symmetries(thumbnails.shape[1]) if flips else [slice(None)]
     for start in range(0, len(thumbnails), block):
         left = _unit(thumbnails[start : start + block])
         for other in range(start, len(thumbnails), block):
             right = left if other == start else _unit(thumbnails[other : other + block])
-            one, two = np.nonzero(left @ right.T >= threshold)
-            root = _join(root, one + start, two + other)
+            for order in orders:
+                one, two = np.nonzero(left @ right[:, order].T >= threshold)
+                root = _join(root, one + start, two + other)
     return root
 
 
@@ -112,6 +118,13 @@ def conflicts(components: Components, labels: Sequence[str], ids: Sequence[str])
 def repeated(components: Components) -> int:
     """Return how many images could be dropped without losing a component."""
     return len(components) - len(np.unique(components))
+
+
+def _symmetries(side: int) -> list[Any]:
+    """Return the order of the pixels of a square under each of its 8 symmetries, ``[h * w]``."""
+    places = np.arange(side * side).reshape(side, side)
+    turned = [np.rot90(places, quarter) for quarter in range(4)]
+    return [one.ravel() for place in turned for one in (place, place.T)]
 
 
 def _unit(thumbnails: Pixels) -> NDArray[np.float32]:

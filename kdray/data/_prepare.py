@@ -138,7 +138,7 @@ def _components(loaded: Loaded, settings: Duplicates) -> dict[str, duplicates.Co
     if settings.check != "none":
         kinds["exact"] = duplicates.equal([image for image, _ in loaded.digests])
     if settings.check == "near":
-        near = duplicates.near(loaded.thumbnails, settings.threshold)
+        near = duplicates.near(loaded.thumbnails, settings.threshold, flips=settings.flips)
         kinds["near"] = duplicates.merge(kinds["exact"], near)
     return {**kinds, "any": duplicates.merge(*kinds.values())}
 
@@ -189,6 +189,7 @@ def _report(
     return {
         "check": settings.check,
         "threshold": settings.threshold if settings.check == "near" else None,
+        "flips": settings.flips,
         "repeated": {kind: duplicates.repeated(parts) for kind, parts in looked.items()},
         "leaks": leaks,
         "marked": dict(Counter(np.array(splits)[marked].tolist())),

@@ -125,6 +125,8 @@ class Duplicates(Strict):
     """`exact`: equal pixels; `near`: also a correlation above `threshold`; `none`: no search."""
     threshold: float = Field(0.98, gt=0, le=1)
     """Correlation of two 64x64 grey images from which they count as near duplicates."""
+    flips: bool = False
+    """Find mirrored and turned copies too; eight times the work."""
     on_leak: Literal["mark", "fail"] = "mark"
     """`mark`: report test images with a copy in train and also score the rest; `fail`: stop."""
 

@@ -42,6 +42,16 @@ def test_near_components_are_those_of_the_slow_way(block: int) -> None:
     assert near(thumbnails, 0.93, block=block).tolist() == slow_components(40, edges)
 
 
+def test_mirrored_and_turned_copies_are_found_where_asked_for() -> None:
+    random = np.random.default_rng(0)
+    image, other = random.integers(0, 256, (2, 6, 6), dtype=np.uint8)
+    copies = [np.rot90(one, turns) for one in (image, image[:, ::-1]) for turns in range(4)]
+    thumbnails = np.stack([*copies, other])
+    assert near(thumbnails, 0.98).tolist() == list(range(9))
+    assert near(thumbnails, 0.98, flips=True).tolist() == [0] * 8 + [8]
+    assert near(thumbnails, 0.98, flips=True, block=2).tolist() == [0] * 8 + [8]
+
+
 def test_brightness_and_contrast_do_not_hide_a_duplicate() -> None:
     image = np.random.default_rng(0).integers(50, 150, (6, 6))
     thumbnails = np.stack([image, image // 2 + 90]).astype(np.uint8)

@@ -195,6 +195,21 @@ def test_duplicates_stay_on_one_side_of_a_split_that_kdray_makes(
     assert len(set(dataset.groups)) == 20
 
 
+def test_flipped_copies_stay_together_where_they_are_looked_for(
+    prepared: Prepare, draw: Draw, tmp_path: Path
+) -> None:
+    for label in range(2):
+        for number in range(12):
+            path = draw(f"class{label}/{number}.png", 100 * label + number)
+            with Image.open(path) as image:
+                mirrored = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+            mirrored.save(path.with_name(f"_{number}_1.png"))
+    assert len(set(prepared().groups)) == 48
+    dataset = prepared(duplicates={"flips": True})
+    assert len(set(dataset.groups)) == 24
+    assert dataset.groups[dataset.ids.index("class0/_3_1.png")] == "class0/3.png"
+
+
 def test_a_patient_in_both_given_splits_is_a_leak(
     prepared: Prepare, draw: Draw, tmp_path: Path
 ) -> None:

@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def methods(name: Name = None, as_json: Json = False) -> None:
-        """List the methods: equations, settings, limits, what a search tries, what nets must have."""
+        """List the methods: equations, settings, limits, what a search tries, what nets need."""
         found = [_facts(one) for one in ([name] if name else parts.names("distill"))]
         if as_json:
             print_json(found)

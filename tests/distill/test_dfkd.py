@@ -58,9 +58,9 @@ def test_the_masks_with_a_gradient_bring_saliency_closer(kind: str) -> None:
         name: one.detach().clone().requires_grad_() for name, one in lesson.student.maps.items()
     }
     student = replace(lesson.student, maps=maps)
-    optim = torch.optim.Adam(maps.values(), lr=0.05)
+    optim = torch.optim.Adam(maps.values(), lr=0.1)
     terms = []
-    for _ in range(60):
+    for _ in range(30):
         optim.zero_grad()
         term = method(student, lesson.teacher, lesson.labels)["saliency"]
         term.backward()

@@ -34,7 +34,7 @@ def build_model(  # noqa: PLR0913 - what a model depends on, each by name
         classes: Number of logits ``C``.
         image_size: Height and width of the images, pixels.
         weights: ``none`` (random, from the seed), ``imagenet``, or a path or URI of a safetensors
-            file; what ``load_weights`` adapts is logged as a warning.
+            file or state dict; what ``load_weights`` adapts is logged as a warning.
         seed: Seed of the random weights; the global random state is left as it was.
 
     Raises:
@@ -54,5 +54,6 @@ def build_model(  # noqa: PLR0913 - what a model depends on, each by name
             pretrained=weights == "imagenet",
         )
     if weights not in ("none", "imagenet"):
-        load_weights(net.module, weights, channels=channels, classes=classes)
+        adapt = getattr(part, "adapt", None)
+        load_weights(net.module, weights, channels=channels, classes=classes, adapt=adapt)
     return net

@@ -38,6 +38,81 @@ def class_token(attend: Any, tokens: Tap) -> Maps:
     return maps
 
 
+def map_queries(attend: Any) -> Maps:
+    """Return the mean query's attention of a block that keeps its maps (Visformer, CoAtNet).
+
+    Args:
+        attend: The attention module; ``head_first`` tells how its output is split, ``rel_pos``
+            what is added to the products.
+    """
+
+    def maps(_qkv: nn.Module, output: Tensor) -> Tensor:
+        """Take the output of ``attend.qkv``, ``[B, 3 D, h, w]``; give ``[B, h, w]``."""
+        flat = output.flatten(2)
+        if getattr(attend, "head_first", False):
+            query, key, _ = torch.unflatten(flat, 1, (attend.num_heads, -1)).chunk(3, dim=2)
+        else:
+            query, key, _ = torch.unflatten(flat, 1, (3, attend.num_heads, -1)).unbind(1)
+        relative = getattr(attend, "rel_pos", None)
+        bias = 0 if relative is None else relative.get_bias()
+        queries, keys = query.transpose(2, 3), key.transpose(2, 3)
+        weights = _weights(queries, keys, attend.scale, prefix=0, bias=bias)
+        return torch.unflatten(weights, 1, (output.shape[2], output.shape[3]))
+
+    return maps
+
+
+def windows(block: Any) -> Maps:
+    """Return the mean query's attention of each window of a Swin block, put together to one map.
+
+    The weights of a window sum to 1, so those of the map sum to the number of windows, less what
+    falls on padding.
+
+    Args:
+        block: The block, with its window, shift, mask and input size.
+    """
+    attend = block.attn
+
+    def maps(_qkv: nn.Module, output: Tensor) -> Tensor:
+        """Take the output of ``attn.qkv``, ``[B * windows, N, 3 D]``; give ``[B, h, w]``."""
+        split = torch.unflatten(output, 2, (3, attend.num_heads, -1))
+        query, key, _ = split.permute(2, 0, 3, 1, 4)
+        (high, wide), (height, width) = block.window_size, block.input_resolution
+        rows, columns = -(-height // high), -(-width // wide)
+        bias = attend._get_rel_pos_bias()
+        if block.attn_mask is not None:
+            batch = output.shape[0] // (rows * columns)
+            bias = bias + block.attn_mask.repeat(batch, 1, 1)[:, None]
+        weights = _weights(query, key, attend.scale, prefix=0, bias=bias)
+        cells = weights.reshape(-1, rows, columns, high, wide).transpose(2, 3)
+        whole = cells.flatten(3).flatten(1, 2)[:, :height, :width]
+        return torch.roll(whole, tuple(block.shift_size), (1, 2))
+
+    return maps
+
+
+def patch_offsets(attend: Any, patch: tuple[int, int]) -> Maps:
+    """Return the mean query's attention of a MobileViT layer as one map.
+
+    Its tokens are the cells of a map; a cell attends to those at the same place of every patch.
+    The weights of each place in the patch sum to 1.
+
+    Args:
+        attend: The attention module.
+        patch: Height and width of a patch, in cells.
+    """
+
+    def maps(_qkv: nn.Module, output: Tensor) -> Tensor:
+        """Take the output of ``attend.qkv``, ``[B * places, N, 3 D]``; give ``[B, h, w]``."""
+        split = torch.unflatten(output, 2, (3, attend.num_heads, -1))
+        query, key, _ = split.permute(2, 0, 3, 1, 4)
+        weights = _grid(_weights(query, key, attend.scale, prefix=0))
+        cells = torch.unflatten(weights, 0, (-1, *patch))  # [B, high, wide, rows, columns]
+        return cells.permute(0, 3, 1, 4, 2).flatten(3).flatten(1, 2)
+
+    return maps
+
+
 def reduced_keys(prefix: int = 0) -> Maps:
     """Return the attention of a block whose keys are of a smaller map (PVT, PVT version 2).
 

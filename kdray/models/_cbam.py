@@ -18,6 +18,7 @@ class Cbam(nn.Module):
 
     def __init__(self, width: int, reduction: int = 16) -> None:
         super().__init__()
+        self.mean, self.peak = nn.AdaptiveAvgPool2d(1), nn.AdaptiveMaxPool2d(1)
         self.channels = nn.Sequential(
             nn.Conv2d(width, width // reduction, 1, bias=False),
             nn.GELU(),
@@ -27,7 +28,7 @@ class Cbam(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return the weighted maps plus ``maps`` ``[B, D, h, w]``."""
-        mean, peak = maps.mean((2, 3), keepdim=True), maps.amax((2, 3), keepdim=True)
-        weighted = maps * torch.sigmoid(self.channels(mean) + self.channels(peak))
+        mean, peak = self.channels(self.mean(maps)), self.channels(self.peak(maps))
+        weighted = maps * torch.sigmoid(mean + peak)
         summary = torch.cat([weighted.mean(1, keepdim=True), weighted.amax(1, keepdim=True)], 1)
         return maps + weighted * torch.sigmoid(self.places(summary))

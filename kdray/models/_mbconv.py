@@ -61,12 +61,16 @@ class Squeeze(nn.Module):
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Linear(width, hidden, bias=False), nn.GELU(), nn.Linear(hidden, width, bias=False)
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(width, hidden, bias=False),
+            nn.GELU(),
+            nn.Linear(hidden, width, bias=False),
         )
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return ``maps`` ``[B, D, h, w]`` with each channel weighed."""
-        weights: Tensor = torch.sigmoid(self.layers(maps.mean((2, 3))))
+        weights: Tensor = torch.sigmoid(self.layers(maps))
         return maps * weights[:, :, None, None]
 
 

@@ -40,7 +40,8 @@ def torchvision_model(
         try:
             module = models.get_model(arch, weights=weights)
         except OSError as error:
-            raise no_weights(f"{part}/{arch}", str(weights), error) from error
+            made = f"torchvision.models.get_model({arch!r}, weights={weights.name!r})"
+            raise no_weights(f"{part}/{arch}", made, error) from error
         _fit_classes(module, classes)
     _fit_input(module, channels, pretrained)
     return module
@@ -54,20 +55,24 @@ def unknown(where: str, arch: str, known: list[str], listed: str) -> ModelError:
     return ModelError(where, f"{library} has no architecture {arch!r}.", remedy + listed)
 
 
-def no_weights(where: str, name: str, error: Exception) -> ModelError:
+def no_weights(where: str, made: str, error: Exception) -> ModelError:
     """Return the error for ImageNet weights that cannot be had, with the way to a local file.
 
     Args:
         where: The model.
-        name: What the library calls the weights; empty where it has none.
+        made: Python that makes the network with its weights where they can be had; empty where
+            nobody has them.
         error: What went wrong.
     """
-    file = f" (the file of {name}, as .safetensors or .pth)" if name else ""
-    return ModelError(
-        where,
-        f"its ImageNet weights cannot be had: {first_line(error)}.",
-        f"Give a local file instead, weights: PATH.safetensors{file}, or none.",
-    )
+    remedy = "Give a local file instead, weights: PATH.safetensors or PATH.pth, or none."
+    if made:
+        library = made.partition(".")[0]
+        remedy += (
+            f" To make one where there is a network: import torch, {library}; "
+            f"torch.save({made}.state_dict(), 'weights.pth')."
+        )
+    problem = f"its ImageNet weights cannot be had: {first_line(error)}."
+    return ModelError(where, problem, remedy)
 
 
 def first_line(error: Exception) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
-from collections.abc import Mapping
+import pickle
+from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit, urlunsplit
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -17,9 +20,21 @@ from kdray.store import Store
 
 logger = logging.getLogger(__name__)
 
+#: How files of ``torch.save`` begin: a zip archive, or (before 2020) a pickle.
+PICKLED = (b"PK\x03\x04", b"\x80\x02")
 
-def load_weights(module: nn.Module, uri: str, *, channels: int, classes: int) -> tuple[str, ...]:
-    """Load a safetensors file into a network and return what had to be adapted.
+
+#: A network and the tensors of a file to those tensors under the network's own names.
+Adapt = Callable[[nn.Module, dict[str, Tensor]], dict[str, Tensor]]
+
+
+def load_weights(
+    module: nn.Module, uri: str, *, channels: int, classes: int, adapt: Adapt | None = None
+) -> tuple[str, ...]:
+    """Load a weights file into a network and return what had to be adapted.
+
+    The file is a safetensors file or a state dict of ``torch.save``, which is read without
+    running any code that it may hold.
 
     A classifier for another number of classes keeps its new random values. A first convolution
     for colour images becomes one for grey images by the sum over its input channels, which is the
@@ -27,17 +42,19 @@ def load_weights(module: nn.Module, uri: str, *, channels: int, classes: int) ->
 
     Args:
         module: The network, changed in place.
-        uri: A path, ``file://...`` or ``s3://...`` of a safetensors file.
+        uri: A path, ``file://...`` or ``s3://...``.
         channels: Image channels of the network.
         classes: Number of logits of the network.
+        adapt: The part's own function for files of the library that it builds on.
 
     Returns:
         One sentence for each adaptation; empty where all weights fit as they are.
 
     Raises:
-        ModelError: The file is missing, no safetensors file, or of another architecture.
+        ModelError: The file is missing, holds no weights, or those of another architecture.
     """
     given = _read(uri)
+    given = adapt(module, given) if adapt else given
     wanted = module.state_dict()
     # Files converted from old checkpoints lack these counters, which nothing reads.
     given |= {
@@ -79,10 +96,29 @@ def weights_hash(uri: str) -> str:
 
 
 def _read(uri: str) -> dict[str, Tensor]:
+    data = _bytes(uri)
+    if data.startswith(PICKLED):
+        return _unpickled(uri, data)
     try:
-        return safetensors.torch.load(_bytes(uri))
+        return safetensors.torch.load(data)
     except SafetensorError as error:
         raise ModelError(uri, f"is no safetensors file: {error}.") from error
+
+
+def _unpickled(uri: str, data: bytes) -> dict[str, Tensor]:
+    """Return the state dict of a file of ``torch.save``, alone or under a usual name."""
+    try:
+        found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        problem = f"cannot be read as a state dict: {str(error).splitlines()[0]}"
+        remedy = "Save `module.state_dict()` alone, or a safetensors file."
+        raise ModelError(uri, problem, remedy) from error
+    for name in ("state_dict", "model"):
+        found = found.get(name, found) if isinstance(found, Mapping) else found
+    if not isinstance(found, Mapping) or not all(isinstance(v, Tensor) for v in found.values()):
+        problem = "holds something else than a state dict, name to tensor."
+        raise ModelError(uri, problem, "Save `module.state_dict()` alone.")
+    return dict(found)
 
 
 def _bytes(uri: str) -> bytes:

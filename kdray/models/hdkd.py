@@ -139,12 +139,13 @@ class _Teacher(_Convolutions):
 
     def __init__(self, channels: int, classes: int, params: Params) -> None:
         super().__init__(channels, params)
+        self.pool = nn.AdaptiveAvgPool2d(1)
         hidden = nn.Linear(params.widths[2], TEACHER_HIDDEN)
         self.head = nn.Sequential(hidden, nn.Linear(TEACHER_HIDDEN, classes))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits ``[B, C]`` of ``images`` ``[B, c, H, W]``."""
-        logits: Tensor = self.head(self.maps(images).mean((2, 3)))
+        logits: Tensor = self.head(self.pool(self.maps(images)).flatten(1))
         return logits
 
 

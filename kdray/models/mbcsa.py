@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from kdray.models import timm, torchvision
 from kdray.models._cbam import Cbam
@@ -24,14 +24,12 @@ PRESETS = {
         "role": "comparator",
         "source": "HDKD table 11; torchvision mobilenet_v3_large with CBAM instead of SE",
         "papers": ["HDKD"],
-        "sizes": "32 px and more",
     },
     "mobilevit_s_mbcsa": {
         "params": {"network": "mobilevit_s"},
         "role": "comparator",
         "source": "HDKD table 11; timm mobilevit_s with CBAM in its convolution blocks",
         "papers": ["HDKD"],
-        "sizes": "32 px and more",
     },
     "coatnet_0_mbcsa": {
         "params": {"network": "coatnet_0"},
@@ -79,6 +77,19 @@ def build(
         net = torchvision.build(torchvision.Params(arch=arch), **shape, pretrained=pretrained)
     _replace(net.module, names, params.reduction or reduction)
     return net
+
+
+def adapt(module: nn.Module, given: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of a file of the network itself; what of CBAM it lacks is new."""
+    places = tuple(f"{path}." for path, part in module.named_modules() if isinstance(part, Cbam))
+    own = module.state_dict()
+    anew = {name: value for name, value in own.items() if name.startswith(places)}
+    kept = {
+        name: value
+        for name, value in timm.adapt(module, given).items()
+        if name in own or not name.startswith(places)
+    }
+    return anew | kept
 
 
 def _replace(module: nn.Module, names: tuple[str, ...], reduction: int) -> None:

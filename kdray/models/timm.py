@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
+import sys
 from typing import Any
 
+import torch
 from pydantic import Field, field_validator
-from torch import nn
+from torch import Tensor, nn
 
 from kdray.errors import ModelError
+from kdray.models._pretrained import first_line, no_weights, unknown
 from kdray.models._taps import derive
+from kdray.models._timm_attention import attention_of, crossvit_taps
 from kdray.net import Net
 from kdray.spec.strict import Strict
 
@@ -23,6 +26,12 @@ RESERVED = {
     "cache_dir": "set the environment variable HF_HOME",
     "features_only": "a model must return logits",
 }
+#: Pixels of a cell of the last map of most networks, and the image size of most.
+CELL, USUAL = 32, 224
+#: Networks with two branches of tokens.
+CROSSVIT = "crossvit"
+#: Heads of a network with a distillation token; it returns the mean of their logits.
+HEADS = {"class": "head", "distillation": "head_dist"}
 #: Models of the papers: name -> settings, role, source, and the papers that use it.
 PRESETS = {
     "densenet121": {
@@ -114,6 +123,7 @@ PRESETS = {
         "role": "comparator",
         "source": "CrossViT (Chen et al., 2021); timm crossvit_tiny_240",
         "papers": ["HDKD"],
+        "sizes": "any; resized to 240",
     },
     "cskd_tiny": {
         "params": {"arch": "deit_tiny_distilled_patch16_224"},
@@ -138,6 +148,7 @@ PRESETS = {
         "role": "comparator",
         "source": "CoAtNet (Dai et al., 2021); timm coatnet_0_rw_224",
         "papers": ["HDKD"],
+        "sizes": "multiples of 32",
     },
 }
 
@@ -185,13 +196,32 @@ def build(
         found = derive(module, channels, image_size)
     except (RuntimeError, ValueError, TypeError, LookupError, AssertionError) as error:
         if pretrained and "pretrained" in str(error):
-            raise _no_weights(where, error) from error
-        problem = f"cannot be built for {size} and {classes} classes: {_first_line(error)}."
-        raise ModelError(where, problem, "Try another image_size, or mend `args`.") from error
+            raise _no_weights(params.arch, error) from error
+        problem = f"cannot be built for {size} and {classes} classes: {first_line(error)}."
+        remedy = _remedy(params, channels, image_size, pretrained)
+        raise ModelError(where, problem, remedy) from error
     if found.logits.shape != (1, classes):
         problem = f"gives an output of shape {list(found.logits.shape)}, not [1, {classes}]."
         raise ModelError(where, problem, "Choose an architecture that classifies.")
-    return Net(module, found.taps, classifier=found.classifier)
+    taps = found.taps or (crossvit_taps(module) if params.arch.startswith(CROSSVIT) else {})
+    heads = HEADS if hasattr(module, "head_dist") else {}
+    return Net(
+        module,
+        taps,
+        heads=heads,
+        attention=attention_of(module, taps),
+        classifier=found.classifier,
+    )
+
+
+def adapt(module: nn.Module, given: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of a weights file as timm itself would load them.
+
+    Positions for another image size are resampled, and names of the original authors replaced,
+    as far as timm knows how to.
+    """
+    known = getattr(sys.modules[type(module).__module__], "checkpoint_filter_fn", None)
+    return dict(known(given, module)) if known else given
 
 
 def architectures(pattern: str = "") -> list[str]:
@@ -208,12 +238,13 @@ def _create(
 
     where = f"timm/{params.arch}"
     if not timm.is_model(params.arch):
-        raise _unknown(where, params.arch)
+        listed = "`kdray models --arch-like PATTERN` lists them."
+        raise unknown(where, params.arch, architectures(), listed)
     args = {**params.args, "num_classes": classes, "in_chans": channels, "pretrained": pretrained}
     try:
         return _created(params.arch, args, image_size)
     except OSError as error:
-        raise _no_weights(where, error) from error
+        raise _no_weights(params.arch, error) from error
 
 
 def _created(arch: str, args: dict[str, Any], image_size: int) -> nn.Module:
@@ -221,7 +252,7 @@ def _created(arch: str, args: dict[str, Any], image_size: int) -> nn.Module:
     import timm
 
     module: nn.Module
-    if arch.startswith("crossvit"):  # resizes every image to its own two sizes
+    if arch.startswith(CROSSVIT):  # resizes every image to its own two sizes
         module = timm.create_model(arch, **args)
         return module
     try:
@@ -233,20 +264,35 @@ def _created(arch: str, args: dict[str, Any], image_size: int) -> nn.Module:
     return module
 
 
-def _unknown(where: str, arch: str) -> ModelError:
-    close = difflib.get_close_matches(arch, architectures(), n=3, cutoff=0.5)
-    remedy = f"Did you mean {' or '.join(repr(name) for name in close)}? " if close else ""
-    listed = "`kdray models --arch-like PATTERN` lists them."
-    return ModelError(where, f"timm has no architecture {arch!r}.", remedy + listed)
+def _no_weights(arch: str, error: Exception) -> ModelError:
+    """Return the error with the way to a file: the network of timm, saved where it can be had."""
+    tag = _config(arch).tag
+    name = f"{arch}.{tag}" if tag else arch
+    return no_weights(f"timm/{arch}", f"timm.create_model({name!r}, pretrained=True)", error)
 
 
-def _no_weights(where: str, error: Exception) -> ModelError:
-    return ModelError(
-        where,
-        f"its ImageNet weights cannot be had: {_first_line(error)}.",
-        "Give a local file instead, weights: PATH.safetensors, or none.",
-    )
+def _remedy(params: Params, channels: int, image_size: int, pretrained: bool) -> str:
+    """Return what to do where a network cannot be built: the nearest image size that works."""
+    if pretrained:
+        return f"Its ImageNet weights are for {_config(params.arch).input_size[1]} px."
+    near = max(CELL, CELL * round(image_size / CELL))
+    for size in (near, near + CELL, USUAL):
+        if size != image_size and _fits(params, channels, size):
+            return f"Set data.image_size to {size}."
+    return "Try another image_size, or mend `args`."
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+def _fits(params: Params, channels: int, image_size: int) -> bool:
+    """Return whether an image size works, tried without memory."""
+    try:
+        with torch.device("meta"):
+            derive(_create(params, channels, 2, image_size, False), channels, image_size)
+    except (RuntimeError, ValueError, TypeError, LookupError, AssertionError):
+        return False
+    return True
+
+
+def _config(arch: str) -> Any:
+    import timm
+
+    return timm.get_pretrained_cfg(arch)

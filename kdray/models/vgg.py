@@ -19,14 +19,12 @@ PRESETS = {
         "role": "teacher",
         "source": "VGG (Simonyan and Zisserman, 2015); torchvision vgg19_bn, mean and linear head",
         "papers": ["XKD"],
-        "sizes": "32 px and more",
     },
     "vgg19_fc": {
         "params": {"head": "fc"},
         "role": "teacher",
         "source": "VGG (Simonyan and Zisserman, 2015); torchvision vgg19_bn",
         "papers": ["XKD"],
-        "sizes": "32 px and more",
     },
 }
 
@@ -72,6 +70,17 @@ def build(
     cam = Tap(pools[-2]) if image_size < 2 * SMALLEST_IMAGE else last
     taps = {**stages, "texture": Tap(pools[0]), "shape": cam, "cam": cam, "final": last}
     return Net(module, taps, classifier="head" if params.head == "gap" else "")
+
+
+def adapt(module: nn.Module, given: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of a file of torchvision's ``vgg19_bn`` for either head.
+
+    With ``head: gap`` its three last layers are left out, and the head starts anew.
+    """
+    own = {name: value for name, value in module.state_dict().items() if name.startswith("head.")}
+    if not own or "classifier.0.weight" not in given:
+        return given
+    return own | {key: value for key, value in given.items() if key.startswith("features.")}
 
 
 class _Pooled(nn.Module):

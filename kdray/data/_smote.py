@@ -146,6 +146,8 @@ def _neighbours(dataset: Dataset, places: tuple[int, ...]) -> Places:
     The squared distances are whole numbers below 2^53: exact, so the same on every machine. Memory
     is two blocks of images, whatever the class holds.
     """
+    import torch  # its matrix product keeps to the threads of this worker; NumPy's takes all
+
     side = dataset.info.image_size**2 * dataset.info.channels
     block = max(1, _BLOCK_BYTES // (8 * side))
     found = np.empty((len(places), NEIGHBOURS + 1), dtype=np.int64)
@@ -156,7 +158,8 @@ def _neighbours(dataset: Dataset, places: tuple[int, ...]) -> Places:
         for other in range(0, len(places), block):
             right = _flat(dataset, places[other : other + block])
             squares = np.einsum("ij,ij->i", right, right)
-            distances[:, other : other + block] = squares - 2 * (left @ right.T)
+            products = torch.from_numpy(left) @ torch.from_numpy(right).T
+            distances[:, other : other + block] = squares - 2 * products.numpy()
         distances[own, start + own] = -np.inf
         found[start + own] = np.argsort(distances, axis=1, kind="stable")[:, : NEIGHBOURS + 1]
     return found

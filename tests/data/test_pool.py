@@ -8,8 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
 from kdray.data import Dataset, training_pool
+from kdray.data._pool import Balance
 from kdray.errors import DataError
 
 Draw = Callable[..., Path]
@@ -150,3 +153,21 @@ def test_without_imbalanced_learn_smote_says_what_to_install(
     monkeypatch.setitem(sys.modules, "imblearn.over_sampling", None)
     with pytest.raises(DataError, match=r"pip install kdray\[smote\]"):
         training_pool(dataset, balance="smote")
+
+
+@pytest.mark.parametrize("balance", ["sampling", "smote"])
+def test_processes_and_restarts_see_the_same_images(dataset: Dataset, balance: Balance) -> None:
+    from kdray.data import Views
+    from kdray.learn import Batches, World
+    from kdray.spec.data import Augment
+
+    def epoch(world: World) -> list[Tensor]:
+        views = Views(Augment(), 0, dataset.info.mean, dataset.info.std)
+        pool = training_pool(dataset, None, balance)
+        return [batch.images for batch in Batches(dataset, views, 8, 0, world, pool).epoch(2)]
+
+    halves = zip(epoch(World(0, 2)), epoch(World(1, 2)), strict=True)
+    for whole, again, both in zip(epoch(World()), epoch(World()), halves, strict=True):
+        assert torch.equal(whole, again)
+        found = torch.cat(both).sum((1, 2, 3)).tolist()
+        assert sorted(found) == sorted(whole.sum((1, 2, 3)).tolist())

@@ -4,7 +4,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup quickstart test check format requirements clean
+.PHONY: help setup quickstart papers-smoke test check format requirements clean
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -15,6 +15,14 @@ $(VENV)/.ready: requirements.txt pyproject.toml infra/setup.sh
 quickstart: setup ## Run jobs/quickstart.yaml to the end (minutes, no GPU, no network)
 	@$(BIN)/kdray run jobs/quickstart.yaml
 	@echo "Serve the best student, then open http://127.0.0.1:8000 : $(BIN)/kdray serve jobs/serve-quickstart.yaml"
+
+papers-smoke: setup ## Try every job of jobs/papers on a few drawn images, one step each
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && failed=0; \
+	for job in jobs/papers/*.yaml; do \
+	    printf '%s ' "$$job"; start=$$(date +%s); \
+	    if $(BIN)/kdray run "$$job" --smoke --plain --set base.storage.uri="$$folder" >"$$folder/log" 2>&1; \
+	    then echo "ok, $$(($$(date +%s) - start)) s"; else echo FAILED; cat "$$folder/log"; failed=1; fi; \
+	done; exit $$failed
 
 test: setup ## Run the whole test suite
 	@command -v chromium >/dev/null 2>&1 || bash infra/debian-packages.sh chromium

@@ -9,6 +9,7 @@ from kdray.measure.statistics import (
     bootstrap_interval,
     interval,
     paired_bootstrap,
+    paired_bootstrap_of_runs,
     paired_difference,
 )
 
@@ -21,6 +22,7 @@ __all__ = [
     "masked",
     "over_images",
     "paired_bootstrap",
+    "paired_bootstrap_of_runs",
     "paired_difference",
     "pointing_game",
     "scores",

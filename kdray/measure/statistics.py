@@ -131,14 +131,47 @@ def paired_bootstrap(
     Raises:
         ModelError: Logits are NaN or infinite.
     """
+    return paired_bootstrap_of_runs([ours], [theirs], labels, score, confidence, repeats)
+
+
+def paired_bootstrap_of_runs(
+    ours: Sequence[Floats],
+    theirs: Sequence[Floats],
+    labels: Ints,
+    score: str,
+    confidence: float = 0.95,
+    repeats: int = 1000,
+) -> dict[str, Any]:
+    """Return the mean over runs of ours - theirs, bootstrapped over the images they share.
+
+    It tells how the difference of these very runs would vary with other images; the spread over
+    seeds is what ``paired_difference`` tells.
+
+    Args:
+        ours: Logits ``[N, C]`` of each run.
+        theirs: The other model's logits ``[N, C]`` of each run.
+        labels: ``[N]``.
+        score: As for ``bootstrap_interval``.
+        confidence: Level of the interval.
+        repeats: Resamples, the same images for all runs.
+
+    Returns:
+        As ``paired_bootstrap``.
+
+    Raises:
+        ModelError: Logits are NaN or infinite.
+    """
     of = score_function(score)
-    (first, truth), (second, _) = prepared(ours, labels), prepared(theirs, labels)
-    drawn = [
-        _less(of(first[rows], truth[rows]), of(second[rows], truth[rows]))
-        for rows in _draws(len(truth), repeats, seed=0)
-    ]
+    truth = prepared(ours[0], labels)[1]
+    first, second = ([prepared(run, labels)[0] for run in runs] for runs in (ours, theirs))
+
+    def difference(rows: Any) -> float | None:
+        means = (_mean([of(run[rows], truth[rows]) for run in runs]) for runs in (first, second))
+        return _less(*means)
+
+    drawn = [difference(rows) for rows in _draws(len(truth), repeats, seed=0)]
     low, high, _spread = _percentiles(drawn, confidence)
-    mean = _less(of(first, truth), of(second, truth))
+    mean = difference(slice(None))
     result = {"mean": mean, "low": low, "high": high, "n": len(truth), "p": _two_sided(drawn)}
     return {**result, "over": "images"}
 
@@ -194,6 +227,11 @@ def _two_sided(drawn: Sequence[float | None]) -> float | None:
         return None
     fewer = min(int((known <= 0).sum()), int((known >= 0).sum()))
     return min(1.0, 2 * (fewer + 1) / (len(known) + 1))
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None
 
 
 def _less(ours: float | None, theirs: float | None) -> float | None:

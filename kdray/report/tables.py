@@ -11,7 +11,15 @@ from kdray.report.cells import Cell, Column, Table
 from kdray.report.facts import SCORES, Model, Results
 
 _SCORE_KEYS = ("label", "over", "accuracy", "macro_f1", "auc", "ece", "difference", "p")
-_COST_KEYS = ("label", "teacher", "method", "parameters", "macs", "latency_ms", "file_mb")
+_COST_KEYS = (
+    *("label", "teacher", "method", "parameters", "macs", "macs_ptflops"),
+    *("latency_ms", "file_mb"),
+)
+#: Scores that only programs are shown.
+_FURTHER = (
+    *("macro_precision", "macro_recall", "weighted_precision", "weighted_recall"),
+    *("weighted_f1", "weighted_auc"),
+)
 
 
 def long_table(results: Results, splits: Sequence[str]) -> Table:
@@ -55,8 +63,24 @@ def main_table(results: Results, split: str) -> Table:
             True,
         ),
         Column("p", "p", "Two-sided p value of the difference, uncorrected", True),
+        Column(
+            "difference_images",
+            "The same, over images",
+            "Paired bootstrap over the images of the split, mean over the runs",
+            True,
+            True,
+        ),
+        Column("loss", "Cross-entropy", "Mean over the images, nats; lower is better", True, True),
+        *(_score_column(name, results) for name in _FURTHER),
         Column("parameters", "Parameters", "Numbers that make up the network", True),
         Column("macs", "MACs", "Multiply-accumulate operations for one image", True),
+        Column(
+            "macs_ptflops",
+            "MACs (ptflops)",
+            "As the library ptflops counts, which papers "
+            "use: norms, activations and pooling too, fused attention not",
+            True,
+        ),
         Column("latency_ms", "Latency", _latency_meaning(results), True),
         Column("file_mb", "File", "Size of the weights on disk, 1 MB = 10^6 bytes", True),
     )
@@ -83,12 +107,19 @@ def class_table(results: Results, split: str) -> Table:
         Column("support", "Images", "Images of this class in the split", True),
     )
     rows = tuple(
-        _class_row(model, split, name)
+        row
         for model in results["models"]
-        for name in results["dataset"]["classes"]
-        if any(_per_class(run, split, name) for run in model["runs"])
+        for row in (
+            *(
+                _class_row(model, split, name)
+                for name in results["dataset"]["classes"]
+                if any(_per_class(run, split, name) for run in model["runs"])
+            ),
+            _mean_row(model, split, "macro"),
+            _mean_row(model, split, "weighted"),
+        )
     )
-    note = "Means over the runs of each model."
+    note = "Means over the runs of each model. Mean: over the classes; weighted: by their images."
     return Table("classes", f"Classes on {split}", columns, rows, (note,))
 
 
@@ -140,13 +171,28 @@ def _score_column(name: str, results: Results) -> Column:
         "accuracy": "Share of images with the right class",
         "macro_f1": "F1 of each class, then the plain mean over the classes",
         "auc": "Area under the ROC curve, one class against the rest, mean over the classes",
-    }[name]
+    }.get(name, _MEANS.get(name.partition("_")[0], ""))
     level = f"{100 * results['confidence']:g}%"
     return Column(name, _title(name), f"{meaning}; brackets: {level} interval", True, True)
 
 
+_MEANS = {
+    "macro": "Plain mean over the classes",
+    "weighted": "Mean over the classes, weighted by their images",
+}
+
+
 def _title(score: str) -> str:
-    return SCORES[score][0].upper() + SCORES[score][1:]
+    name = SCORES.get(score, score.replace("_", " "))
+    return name[0].upper() + name[1:]
+
+
+def _over_images(found: Mapping[str, Any] | None) -> Cell:
+    if not found:
+        return cells.word(None)
+    return cells.interval(
+        found if found.get("over") == "images" else found.get("bootstrap"), sign=True
+    )
 
 
 def _latency_meaning(results: Results) -> str:
@@ -172,8 +218,11 @@ def _main_row(model: Model, split: str, score: str) -> tuple[Cell, ...]:
         _mean_only(facts.summary(model, split, "ece")),
         cells.interval(found, sign=True) if found else cells.word(None),
         cells.p_value(found.get("p")) if found else cells.word(None),
+        _over_images(found),
+        *(cells.interval(facts.summary(model, split, name)) for name in ("loss", *_FURTHER)),
         cells.large(cost.get("parameters")),
         cells.large(cost.get("macs")),
+        cells.large(cost.get("macs_ptflops")),
         cells.measured(cost.get("latency_ms"), "ms"),
         cells.measured(cost.get("file_mb"), "MB"),
     )
@@ -201,6 +250,24 @@ def _class_row(model: Model, split: str, name: str) -> tuple[Cell, ...]:
             for key in ("precision", "recall", "f1", "auc")
         ),
         cells.count(found[0].get("support")),
+    )
+
+
+def _mean_row(model: Model, split: str, average: str) -> tuple[Cell, ...]:
+    """Return the row below a model's classes: the mean of each score over them."""
+    found = [run["scores"][split] for run in model["runs"] if split in run.get("scores", {})]
+    names = [
+        "auc" if (average, key) == ("macro", "auc") else f"{average}_{key}"
+        for key in ("precision", "recall", "f1", "auc")
+    ]
+    support = [
+        each.get("support") or 0 for each in (found[0]["per_class"] if found else {}).values()
+    ]
+    return (
+        cells.word(model["label"]),
+        cells.word("mean" if average == "macro" else "weighted mean"),
+        *(cells.fixed(_mean([scores.get(name) for scores in found])) for name in names),
+        cells.count(sum(support)),
     )
 
 

@@ -29,6 +29,9 @@ SUMMARY = (
 #: Scores that are compared with the student alone.
 COMPARED = ("accuracy", "macro_f1", "auc", "ece", "loss")
 
+#: Differences that are bootstrapped over images as well as taken over seeds.
+BOOTSTRAPPED = ("accuracy", "macro_f1")
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -228,14 +231,17 @@ def _difference(
     theirs = [run["scores"][split][name] for run in alone["runs"]]
     if any(value is None for value in (*ours, *theirs)):
         return None
-    if len(ours) > 1:
-        return dict(measure.paired_difference(ours, theirs, confidence))
-    mine, other = (found[item["runs"][0]["path"]] for item in (model, alone))
-    return dict(
-        measure.paired_bootstrap(
-            mine["logits"][split], other["logits"][split], mine["labels"][split], name, confidence
-        )
+    mine, other = (
+        [found[run["path"]]["logits"][split] for run in item["runs"]] for item in (model, alone)
     )
+    labels = found[model["runs"][0]["path"]]["labels"][split]
+    if len(ours) == 1:
+        return dict(measure.paired_bootstrap(mine[0], other[0], labels, name, confidence))
+    over_seeds = measure.paired_difference(ours, theirs, confidence)
+    if name not in BOOTSTRAPPED:
+        return dict(over_seeds)
+    over_images = measure.paired_bootstrap_of_runs(mine, other, labels, name, confidence)
+    return {**over_seeds, "bootstrap": over_images}
 
 
 def _say(plan: Plan, tell: Tell, done: int, total: int, unit: str) -> None:

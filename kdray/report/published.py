@@ -256,7 +256,7 @@ def _heading(column: Mapping[str, Any]) -> str:
 
 
 def _shown(cell: Mapping[str, Any]) -> Cell:
-    digits = _digits([cell["published"]])
+    digits = 3 if cell["published"] is None else _digits([cell["published"]])
     printed = "-" if cell["published"] is None else f"{cell['published']:,.{digits}f}"
     found = cell["measured"]
     if found is None:

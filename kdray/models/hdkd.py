@@ -16,6 +16,9 @@ from kdray.spec.strict import Many, Strict
 
 #: Convolutions of the stem, and blocks of the second and third stage.
 DEPTHS = {"teacher": (6, 6, 9), "student": (2, 2, 3)}
+#: The convolution stages, and the early and the late map of them.
+STAGES = {f"stage{number}": Tap(f"stage{number}") for number in (1, 2, 3)}
+PLACES = {"texture": Tap("stage2.0"), "shape": Tap("stage3"), "cam": Tap("stage3")}
 #: Width of the teacher's layer before the classifier.
 TEACHER_HIDDEN = 128
 PRESETS = {
@@ -89,17 +92,13 @@ def build(
         raise ModelError("hdkd", problem, remedy)
     if pretrained:
         raise ModelError("hdkd", "has no ImageNet weights.", "Write weights: none, or a path.")
-    stages = {f"stage{number}": Tap(f"stage{number}") for number in (1, 2, 3)}
-    taps = {**stages, "texture": Tap("stage2.0"), "shape": Tap("stage3"), "cam": Tap("stage3")}
     if params.kind == "teacher":
         teacher = _Teacher(channels, classes, params)
-        return Net(teacher, {**taps, "final": Tap("stage3")}, classifier="head")
-    return _student(params, channels, classes, image_size, taps)
+        return Net(teacher, {**STAGES, **PLACES, "final": Tap("stage3")}, classifier="head")
+    return _student(params, channels, classes, image_size)
 
 
-def _student(
-    params: Params, channels: int, classes: int, image_size: int, taps: dict[str, Tap]
-) -> Net:
+def _student(params: Params, channels: int, classes: int, image_size: int) -> Net:
     side = -(-image_size // (4 * params.stem_stride))  # each stage rounds up
     module = _Student(channels, classes, side, params)
     grid = (module.transformer.side, module.transformer.side)
@@ -111,7 +110,7 @@ def _student(
     heads = {"class": "head", "distillation": "distillation_head"}
     return Net(
         module,
-        {**taps, "stage4": tokens, "final": tokens},
+        {**STAGES, "stage4": tokens, **PLACES, "final": tokens},
         heads=heads if params.distillation_token else {},
         attention=attention,
         classifier="head",

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import torch
 from pydantic import Field
+from torch import Tensor, nn
 
 from kdray.errors import ModelError
 from kdray.models._taps import derive
@@ -83,6 +84,17 @@ def build(
     module = _create(params, channels, classes)
     found = derive(module, channels, image_size)
     return Net(module, found.taps)
+
+
+def adapt(module: nn.Module, given: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of a file of the once-for-all authors under the network's own names.
+
+    Their class names its layers otherwise, and lists the same tensors in the same order.
+    """
+    own = list(module.state_dict())
+    if given.keys() & set(own) or len(given) != len(own):
+        return given
+    return dict(zip(own, given.values(), strict=True))
 
 
 def _create(params: Params, channels: int, classes: int) -> Any:

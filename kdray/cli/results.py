@@ -114,7 +114,10 @@ def _suite(
     from kdray.report import published, text
     from kdray.run.job import results_of
 
-    compared = published.compare(suite, results_of(suite, store), split)
+    found = results_of(suite, store)
+    for results in found.values():
+        split_of(results, split)
+    compared = published.compare(suite, found, split)
     if as_json:
         print_json(compared)
     elif as_markdown:

@@ -14,9 +14,16 @@ from kdray.spec.suite import PublishedTable, Row, Selector, Suite
 #: Costs of a model, as its results name them.
 COSTS = ("parameters", "macs", "macs_ptflops", "latency_ms", "file_mb")
 #: Scores that are not a mean over classes.
-WHOLE = ("accuracy", "loss", "ece")
+WHOLE = ("accuracy", "loss", "ece", "sigmoid_auc")
 #: Unit of a column -> how many of it one measured unit makes (latencies are measured in ms).
 UNITS = {"": 1.0, "%": 100.0, "k": 1e-3, "M": 1e-6, "G": 1e-9, "ms": 1.0, "s": 1e-3}
+
+LEGEND = (
+    "Published | measured. Over seeds: mean ± standard deviation [interval]; one run: its score "
+    "[bootstrap interval over the images]*."
+)
+#: So many of the settings that differ are named.
+_NAMED = 4
 
 NOT_RUN, NOT_MEASURED = "not run", "not measured"
 
@@ -48,6 +55,7 @@ def compare(
                 "name": variant.name,
                 "job": suite.job_name(variant.name),
                 "state": "finished" if variant.name in results else NOT_RUN,
+                "other_settings": list(results.get(variant.name, {}).get("other_settings") or ()),
             }
             for variant in suite.experiments
         ],
@@ -73,6 +81,13 @@ def summary(compared: Mapping[str, Any]) -> Iterator[str]:
     missing = [item["name"] for item in compared["experiments"] if item["state"] == NOT_RUN]
     if missing:
         yield f"Not run yet: {', '.join(missing)}."
+    for item in compared["experiments"]:
+        if item["other_settings"]:
+            named = ", ".join(item["other_settings"][:_NAMED])
+            more = len(item["other_settings"]) - _NAMED
+            rest = f" and {more} more" if more > 0 else ""
+            otherwise = "was run with other settings than the file now has"
+            yield f"{item['name']} {otherwise}: {named}{rest}."
     for figure in compared["figures"]:
         where = figure["file"] or f"{NOT_RUN} ({figure['job']})"
         yield f"{figure['source']}, {figure['title']}: {where}"
@@ -207,7 +222,13 @@ def _of_explanations(
     results: Results, chosen: Selector, explainer: str, name: str
 ) -> dict[str, Any] | None:
     role = chosen.role or "student"
-    for item in (results.get("explanations") or {}).get("measures") or ():
+    keys = ("teacher",) if role == "teacher" else ("teacher", "student", "method")
+    wanted = {key: getattr(chosen, key) for key in keys if getattr(chosen, key) is not None}
+    explained = results.get("explanations") or {}
+    shown = explained.get("subject") or {}
+    if any(shown.get(key) != value for key, value in wanted.items()):
+        return None  # explanations are those of the best student and its teacher alone
+    for item in explained.get("measures") or ():
         if (item["method"], item["role"]) == (explainer, role):
             found = item.get(name)
             return dict(found) if isinstance(found, Mapping) else None
@@ -235,6 +256,10 @@ def _figure(suite: Suite, figure: Any, results: Mapping[str | None, Results]) ->
 
 
 def _as_table(index: int, table: Mapping[str, Any]) -> Table:
+    digits = [
+        _digits([row["cells"][place]["published"] for row in table["rows"]])
+        for place in range(len(table["columns"]))
+    ]
     columns = (
         Column("row", ""),
         *(
@@ -243,34 +268,42 @@ def _as_table(index: int, table: Mapping[str, Any]) -> Table:
         ),
     )
     rows = tuple(
-        (Cell(row["title"], row["title"]), *(_shown(cell) for cell in row["cells"]))
+        (
+            Cell(row["title"], row["title"]),
+            *(_shown(cell, most) for cell, most in zip(row["cells"], digits, strict=True)),
+        )
         for row in table["rows"]
     )
-    legend = "Published | measured: mean ± standard deviation [interval], over seeds where n > 1."
     title = f"{table['source']}: {table['title']}"
-    return Table(f"published{index}", title, columns, rows, (legend, *table["notes"]))
+    return Table(f"published{index}", title, columns, rows, (LEGEND, *table["notes"]))
 
 
 def _heading(column: Mapping[str, Any]) -> str:
     return f"{column['title']} ({column['unit']})" if column["unit"] else str(column["title"])
 
 
-def _shown(cell: Mapping[str, Any]) -> Cell:
-    digits = 3 if cell["published"] is None else _digits([cell["published"]])
+def _shown(cell: Mapping[str, Any], digits: int) -> Cell:
+    """Return published | measured, both with the decimals of the column; whole numbers whole."""
     printed = "-" if cell["published"] is None else f"{cell['published']:,.{digits}f}"
     found = cell["measured"]
     if found is None:
         return Cell(f"{printed} | {cell['state']}")
-    digits = max(digits, 1 if found["n"] > 1 or found["low"] is not None else digits)
-    text = f"{found['mean']:,.{digits}f}"
-    if found["std"] is not None and found["n"] > 1 and found.get("over") == "seeds":
-        text += f" ± {found['std']:.{digits}f}"
+    text = _number(found["mean"], digits)
+    over_seeds = found["n"] > 1 and found.get("over") == "seeds"
+    if over_seeds and found["std"] is not None:
+        text += f" ± {_number(found['std'], digits)}"
     if found["low"] is not None:
-        text += f" [{found['low']:.{digits}f}, {found['high']:.{digits}f}]"
+        text += f" [{_number(found['low'], digits)}, {_number(found['high'], digits)}]"
+        text += "" if over_seeds else "*"
     return Cell(f"{printed} | {text}", found["mean"], found["low"], found["high"])
 
 
+def _number(value: float, digits: int) -> str:
+    """Return a measured number: one decimal more than printed, unless it is a whole one."""
+    return f"{value:,.0f}" if value == round(value) and digits == 0 else f"{value:,.{digits + 1}f}"
+
+
 def _digits(values: Iterable[float | None]) -> int:
-    """Return the most decimals that any of the values is printed with."""
-    texts = [repr(value) for value in values if isinstance(value, float)]
+    """Return the most decimals that any of the printed values needs."""
+    texts = [repr(float(value)) for value in values if value is not None]
     return max((len(text.partition(".")[2]) for text in texts if text[-2:] != ".0"), default=0)

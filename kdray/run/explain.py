@@ -37,12 +37,14 @@ class Subject:
         dataset: Path of the data set.
         methods: The explanations.
         images: How many images.
+        shown: Ids of ``teacher``, ``student`` and ``method``.
     """
 
     models: Mapping[str, str]
     dataset: str
     methods: Sequence[Part]
     images: int
+    shown: Mapping[str, str | None]
 
 
 def run_explain(plan: Plan, store: Store, workers: Workers) -> None:
@@ -60,6 +62,7 @@ def run_explain(plan: Plan, store: Store, workers: Workers) -> None:
         "figure": f"{plan.explain.path}/{FIGURE}",
         "methods": [part.name for part in subject.methods],
         "models": list(subject.models),
+        "subject": dict(subject.shown),
         "teacher": next(iter(subject.models)),
         "student": list(subject.models)[-1],
     }
@@ -73,7 +76,8 @@ def _subject(plan: Plan, store: Store) -> Subject:
     models = {} if teacher is None else {f"teacher {teacher}": plan.pretrain[teacher].path}
     models[f"student {arm.arm.label}"] = best_run(arm, store, plan.job.train.select)
     explain = plan.job.explain
-    return Subject(models, plan.prepare.path, explain.methods, explain.images)
+    shown = {"teacher": teacher, "student": arm.arm.student.id, "method": arm.arm.method.name}
+    return Subject(models, plan.prepare.path, explain.methods, explain.images, shown)
 
 
 def _explain(uri: str, subject: Subject) -> tuple[bytes, dict[str, Any]]:

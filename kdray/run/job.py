@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from kdray import parts
 from kdray.data import fingerprint
 from kdray.errors import Stopped
 from kdray.models import weights_hash
@@ -106,12 +107,45 @@ def states(plan: Plan, store: Store) -> list[tuple[Step, str]]:
 
 
 def results_of(suite: Suite, store: Store) -> dict[str | None, dict[str, Any]]:
-    """Return the results of a suite's experiments that have some, by their names."""
-    found = {
-        variant.name: store.read_json(f"jobs/{suite.job_name(variant.name)}/results.json")
-        for variant in suite.experiments
+    """Return the results of a suite's experiments that have some, by their names.
+
+    ``other_settings`` is added to each: the fields in which the job that was run differs from the
+    experiment as the suite says it now.
+    """
+    found: dict[str | None, dict[str, Any]] = {}
+    for variant, job in zip(suite.experiments, suite.expanded(), strict=True):
+        folder = f"jobs/{job.name}"
+        results = store.read_json(f"{folder}/results.json")
+        if results is not None:
+            ran = store.read_json(f"{folder}/job.json") or {}
+            found[variant.name] = {**results, "other_settings": _apart(job, ran)}
+    return found
+
+
+def _apart(job: Experiment, ran: Mapping[str, Any]) -> list[str]:
+    """Return the fields of a job that were otherwise when it was run, dotted; not where it lay."""
+    place = {"storage", "promote", "resources", "description"}
+    now = _flat(job.model_dump(mode="json", exclude=place))
+    then = _flat({key: value for key, value in ran.items() if key not in place})
+    names = sorted(name for name in {*now, *then} if now.get(name) != then.get(name))
+    source = "data.source.params."
+    own = parts.header("data", job.data.source.name).constants.get("PLACE", ())
+    return [name for name in names if name.removeprefix(source) not in own]
+
+
+def _flat(tree: Any, path: str = "") -> dict[str, Any]:
+    """Return the leaves of a tree by their dotted paths."""
+    if isinstance(tree, Mapping) and tree:
+        items = ((str(key), value) for key, value in tree.items())
+    elif isinstance(tree, list) and tree:
+        items = ((str(index), value) for index, value in enumerate(tree))
+    else:
+        return {path: tree}
+    return {
+        name: leaf
+        for key, value in items
+        for name, leaf in _flat(value, f"{path}.{key}" if path else key).items()
     }
-    return {name: results for name, results in found.items() if results is not None}
 
 
 def _weights(job: Experiment) -> dict[str, str]:

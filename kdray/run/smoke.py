@@ -35,7 +35,7 @@ def smoke(job: Experiment | Suite) -> Experiment | Suite:
 
 
 def _small(job: Experiment, image_size: int) -> Experiment:
-    folder = f"{job.storage.uri.rstrip('/')}/smoke"
+    folder = _inside(job.storage.uri, "smoke")
     models = {
         role: tuple(model.model_copy(update={"weights": "none"}) for model in getattr(job, role))
         for role in ("teachers", "students")
@@ -52,10 +52,16 @@ def _small(job: Experiment, image_size: int) -> Experiment:
             "search": Search(trials=0),
             "evaluate": Evaluate(seeds=1, latency_repeats=1),
             "explain": job.explain.model_copy(update={"images": one}),
-            "promote": job.promote.model_copy(update={"registry": f"{folder}/registry"}),
+            "promote": job.promote.model_copy(update={"registry": _inside(folder, "registry")}),
             "storage": job.storage.model_copy(update={"uri": folder}),
         }
     )
+
+
+def _inside(uri: str, name: str) -> str:
+    """Return the URI of a folder in a folder; what stands behind a ``?`` stays behind."""
+    path, mark, query = uri.partition("?")
+    return f"{path.rstrip('/')}/{name}{mark}{query}"
 
 
 def _drawn(data: Data, image_size: int) -> Data:

@@ -123,8 +123,14 @@ def test_what_has_not_been_run_is_said_cell_by_cell() -> None:
 def test_published_and_measured_stand_in_one_cell_with_the_printed_decimals() -> None:
     (table,) = published_tables(compare(Suite.model_validate(SUITE), {"a": RESULTS}))
     shown = [[cell.text for cell in row] for row in table.rows]
-    assert shown[0] == ["alone", "76.5 | 50.0 [40.0, 60.0]", "4.2 | 2.3", "82 | not run"]
-    assert shown[1][1].startswith("92.95 | 85.00 ± 7.07 [")
+    assert shown[0] == [
+        "alone",
+        "76.50 | 50.000 [40.000, 60.000]*",
+        "4.2 | 2.35",
+        "82.0 | not run",
+    ]
+    assert shown[1][1].startswith("92.95 | 85.000 ± 7.071 [")
+    assert shown[1][2] == "- | 2.35"
     assert [column.title for column in table.columns] == ["", "A (%)", "size (M)", "B (%)"]
 
 
@@ -165,3 +171,44 @@ def test_where_nothing_is_printed_the_measured_number_has_three_decimals() -> No
     tree["tables"][0]["rows"][0]["published"] = [None, None, None]
     shown = published_tables(compare(Suite.model_validate(tree), {"a": RESULTS}))[0]
     assert shown.rows[0][1].text.startswith("- | 50.000")
+
+
+@pytest.mark.parametrize(
+    ("published", "value", "shown"),
+    [
+        (2.0, 1.521e9, "2 | 1.5"),
+        (26, 26.672e9, "26 | 26.7"),
+        (100, 99.6e9, "100 | 99.6"),
+        (23, 23e9, "23 | 23"),
+        (4.21, 4.4e9, "4.21 | 4.400"),
+    ],
+)
+def test_a_measured_number_is_not_rounded_to_the_printed_one(
+    published: float, value: float, shown: str
+) -> None:
+    table = SUITE["tables"][0]
+    row = {**table["rows"][0], "published": [published]}
+    column = {"title": "size", "experiment": "a", "metric": "macs", "unit": "G"}
+    suite = {**SUITE, "tables": [{**table, "columns": [column], "rows": [row]}]}
+    results = copy.deepcopy(RESULTS)
+    results["models"][1]["cost"]["macs"] = value
+    (made,) = published_tables(compare(Suite.model_validate(suite), {"a": results}))
+    assert made.rows[0][1].text == shown
+
+
+def test_explanations_are_those_of_the_pair_that_was_explained() -> None:
+    results = {**RESULTS, "explanations": {**RESULTS["explanations"], "subject": {
+        "teacher": "t", "student": "s", "method": "kd"}}}  # fmt: skip
+    fits = Selector(metric="gradcam.met_ms", student="s", method="kd")
+    assert measured(results, fits) is not None
+    assert measured(results, fits.model_copy(update={"method": "none"})) is None
+    assert measured(results, fits.model_copy(update={"teacher": "other"})) is None
+
+
+def test_numbers_of_other_settings_are_told_apart() -> None:
+    results = {**RESULTS, "other_settings": ["data.image_size", "train.student.epochs"]}
+    compared = compare(Suite.model_validate(SUITE), {"a": results})
+    assert (
+        "a was run with other settings than the file now has: data.image_size, "
+        "train.student.epochs." in list(summary(compared))
+    )

@@ -108,3 +108,24 @@ def test_an_experiment_can_be_tried_out_too() -> None:
     small = smoke(job)
     assert isinstance(small, Experiment)
     assert small.promote.registry == "runs/smoke/registry"
+
+
+def test_the_folder_of_a_trial_run_stands_before_the_options_of_its_storage() -> None:
+    job = read_work("jobs/quickstart.yaml", ["storage.uri=s3://lab/runs?scheme=http"])
+    small = smoke(job)
+    assert isinstance(small, Experiment)
+    assert small.storage.uri == "s3://lab/runs/smoke?scheme=http"
+    assert small.promote.registry == "s3://lab/runs/smoke/registry?scheme=http"
+
+
+def test_results_of_an_edited_suite_say_what_was_otherwise(ran: Any, file: Path) -> None:
+    from kdray.run.job import results_of
+    from kdray.store import Store
+
+    suite = read_work(file)
+    assert isinstance(suite, Suite)
+    found = results_of(suite, Store(str(file.parent / "runs/smoke")))
+    assert "data.source.name" in found["n5"]["other_settings"]
+    same = smoke(suite)
+    assert isinstance(same, Suite)
+    assert results_of(same, Store(str(file.parent / "runs/smoke")))["n5"]["other_settings"] == []

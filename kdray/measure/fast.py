@@ -130,11 +130,11 @@ def _auc(
     present = [index for index in np.flatnonzero(support) if support[index] < len(labels)]
     if not present:
         return None
-    areas = [_area(np.exp(log_probabilities[:, index]), labels == index) for index in present]
+    areas = [rank_area(np.exp(log_probabilities[:, index]), labels == index) for index in present]
     return float(np.average(areas, weights=support[present] if weighted else None))
 
 
-def _area(values: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
+def rank_area(values: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
     """Return the area under the ROC curve by the rank sum (Mann and Whitney); ties count half."""
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from kdray.measure.fast import NUM_BINS, Floats, Ints, prepared
+from kdray.measure.fast import NUM_BINS, Floats, Ints, prepared, rank_area
 
 #: Scores of a class whose mean weighted by support is given too.
 WEIGHTED = ("precision", "recall", "f1", "auc")
@@ -32,7 +33,8 @@ def scores(
 
     Returns:
         ``accuracy``, ``macro_f1``, ``macro_precision``, ``macro_recall``, ``auc`` (macro), each of
-        the last four also as ``weighted_...``, ``ece`` (expected calibration error of the top
+        the last four also as ``weighted_...``, ``sigmoid_auc`` (macro AUC of each class's sigmoid,
+        for networks trained with them), ``ece`` (expected calibration error of the top
         class, 15 equal bins; Guo et al., 2017, eq. 3), ``loss`` (mean cross-entropy, nats),
         ``per_class``
         (name -> ``precision``, ``recall``, ``f1``, ``auc``, ``support``) and ``confusion``
@@ -58,6 +60,7 @@ def scores(
         "macro_f1": _mean([of["f1"] for of in of_classes.values()]),
         "auc": _mean([of["auc"] for of in of_classes.values()]),
         **_means(of_classes),
+        "sigmoid_auc": _sigmoid_auc(logits, truth),
         "ece": float(error),
         "loss": float(torch.nn.functional.nll_loss(log_probabilities, truth)),
         "per_class": of_classes,
@@ -93,6 +96,14 @@ def _area(values: Tensor, positive: Tensor) -> float | None:
     if positive.all() or not positive.any():
         return None
     return float(metrics.binary_auroc(values, positive.long()))
+
+
+def _sigmoid_auc(logits: Floats | Tensor, truth: Tensor) -> float | None:
+    """Return the macro AUC by each class's own logit, which ranks images as its sigmoid does."""
+    values = logits.detach().cpu().double().numpy() if isinstance(logits, Tensor) else logits
+    labels = truth.numpy()
+    present = [index for index in np.unique(labels) if not np.all(labels == index)]
+    return _mean([rank_area(np.asarray(values)[:, i], labels == i) for i in present])
 
 
 def _means(of_classes: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:

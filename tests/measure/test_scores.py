@@ -72,3 +72,11 @@ def test_the_scores_are_plain_json() -> None:
 def test_logits_must_fit_the_classes() -> None:
     with pytest.raises(ValueError, match="3 logits for 2 classes"):
         scores(np.zeros((1, 3)), np.array([0]), ["a", "b"])
+
+
+def test_the_sigmoid_auc_ranks_images_by_each_class_alone() -> None:
+    logits = np.array([[3.0, 9.0], [2.0, -1.0], [1.0, 0.0], [0.0, 8.0]])
+    labels = np.array([0, 0, 1, 1])
+    # class 0: 3, 2 against 1, 0: all four pairs right; class 1: 0, 8 against 9, -1: two of four
+    assert scores(logits, labels, "ab")["sigmoid_auc"] == pytest.approx((1.0 + 0.5) / 2)
+    assert scores(logits * 1000, labels, "ab")["sigmoid_auc"] == pytest.approx(0.75)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kdray.measure import cost
+from kdray.measure.cost import macs_ptflops
 from kdray.net import Net
 
 
@@ -88,3 +89,32 @@ def test_the_net_and_the_thread_count_are_left_as_they_were(small: Small) -> Non
 
 def test_the_cost_is_plain_json(found: dict[str, float]) -> None:
     assert json.loads(json.dumps(found)) == found
+
+
+def test_ptflops_adds_normalisation_and_biases_by_hand(found: dict[str, float]) -> None:
+    conv, norm, head = 8 * 8 * 4 * (9 * 3 + 1), 8 * 8 * 4 * 2, 5 * (4 + 1)
+    assert found["macs_ptflops"] == conv + norm + head
+    assert found["macs_ptflops_missing"] == ""
+
+
+def test_counting_leaves_torch_as_it_was(small: Small) -> None:
+    before = (torch.add, torch.matmul, nn.functional.relu, torch.Tensor.matmul)
+    macs_ptflops(small, 3, 8)
+    assert (torch.add, torch.matmul, nn.functional.relu, torch.Tensor.matmul) == before
+
+
+def test_what_ptflops_cannot_count_has_a_reason_and_prints_nothing(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    class Refusing(Small):
+        def forward(self, images: Tensor) -> Tensor:
+            if hasattr(self, "start_flops_count"):  # what ptflops adds
+                raise RuntimeError("not for counters")
+            return super().forward(images)
+
+    found = cost(Net(Refusing()), channels=3, image_size=8, repeats=1)
+    assert found["macs_ptflops"] is None
+    assert found["macs_ptflops_missing"] == (
+        "ptflops cannot count it: RuntimeError: not for counters"
+    )
+    assert capfd.readouterr() == ("", "")

@@ -13,13 +13,14 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from kdray import parts
-from kdray.cli._output import Json, Sets, SpecFile, console, err, print_json, print_table
+from kdray.cli._data_sets import Chosen, data_sets
+from kdray.cli._data_tables import print_checked, print_counts, print_verified
+from kdray.cli._output import Json, Sets, SpecFile, console, print_json
 from kdray.cli._parts import print_part
 from kdray.cli._sources import (
     fetch as fetch_source,
 )
 from kdray.cli._sources import (
-    print_deviations,
     print_known,
     print_sources,
     source_facts,
@@ -28,7 +29,6 @@ from kdray.cli._sources import (
     verify as verify_source,
 )
 from kdray.errors import JobError
-from kdray.plan import read_experiment
 from kdray.spec.experiment import BadImages, Data, Experiment
 from kdray.spec.strict import Part
 
@@ -79,26 +79,28 @@ def list_sources(name: Source = None, as_json: Json = False) -> None:
 
 
 def verify(
-    target: Target, path: SourcePath = None, sets: Sets = None, as_json: Json = False
+    target: Target,
+    path: SourcePath = None,
+    experiment: Chosen = None,
+    sets: Sets = None,
+    as_json: Json = False,
 ) -> None:
     """Count images of a job or source by split and class, against what it should have.
 
     Nothing is decoded: see `check` for that. Exits with 1 where the counts differ.
     """
-    if path is None:
-        source = read_experiment(target, sets).data.source
-    else:
-        source = Part(name=target, params={"path": path})
-    found = verify_source(source)
+    answers = []
+    for item in data_sets(target, sets, experiment) if path is None else [None]:
+        source = item.job.data.source if item else Part(name=target, params={"path": path})
+        found = verify_source(source)
+        answers.append({**(item.said() if item else {}), **found})
+        if not as_json:
+            if item:
+                item.print_heading()
+            print_verified(found)
     if as_json:
-        print_json(found)
-    else:
-        classes = sorted({name for counts in found["counts"].values() for name in counts})
-        _print_counts({"counts": found["counts"], "classes": classes})
-        print_deviations(found["deviations"])
-        if not found["expected"]:
-            console.print("No counts are known for this source.")
-    if found["deviations"]:
+        _print_answers(answers)
+    if any(found["deviations"] for found in answers):
         raise typer.Exit(1)
 
 
@@ -107,56 +109,72 @@ def fetch(name: FetchName, to: To) -> None:
     console.print(f"Fetched: {fetch_source(name, to)}", markup=False, highlight=False)
 
 
-def prepare(spec: SpecFile, sets: Sets = None, as_json: Json = False) -> None:
+def prepare(
+    spec: SpecFile, experiment: Chosen = None, sets: Sets = None, as_json: Json = False
+) -> None:
     """Prepare a job's images in its storage, as its first step would; done once only."""
-    job = read_experiment(spec, sets)
+    found = data_sets(spec, sets, experiment)
     from kdray.run.job import plan_job  # imports torch and Ray
     from kdray.run.prepare import run_prepare
     from kdray.store import Store
 
-    plan, store = plan_job(job), Store(job.storage.uri)
-    with _progress() as tell:
-        content = run_prepare(plan, store, lambda event: tell(event["done"], event["total"]))
+    answers = []
+    for item in found:
+        plan, store = plan_job(item.job), Store(item.job.storage.uri)
+        with _progress() as tell:
+            content = run_prepare(plan, store, _events(tell))
+        place = {"path": plan.prepare.path, "storage": store.uri}
+        answers.append({**item.said(), **place, **content})
+        if not as_json:
+            item.print_heading()
+            print_counts(content)
+            console.print(f"Prepared: {plan.prepare.path} in {store.uri}", highlight=False)
     if as_json:
-        print_json({"path": plan.prepare.path, "storage": store.uri, **content})
-        return
-    _print_counts(content)
-    console.print(f"Prepared: {plan.prepare.path} in {store.uri}", highlight=False)
+        _print_answers(answers)
 
 
-def check(spec: SpecFile, sets: Sets = None, as_json: Json = False) -> None:
+def check(
+    spec: SpecFile, experiment: Chosen = None, sets: Sets = None, as_json: Json = False
+) -> None:
     """Read all images of a job and report counts, unreadable ones, duplicates and leaks.
 
     Exits with 1 where the job's prepare step would fail for what is reported.
     """
-    job = read_experiment(spec, sets)
-    with _prepared(_lenient(job.data)) as (_, content):
-        problems = _problems(job.data, content)
+    answers = []
+    for item in data_sets(spec, sets, experiment):
+        with _prepared(_lenient(item.job.data)) as (_, content):
+            problems = _problems(item.job.data, content)
+        answers.append({**item.said(), **content, "problems": problems})
+        if not as_json:
+            item.print_heading()
+            print_checked(content, problems)
     if as_json:
-        print_json({**content, "problems": problems})
-    else:
-        _print_counts(content)
-        print_deviations(content["deviations"])
-        _print_leaks(content["duplicates"])
-        for item in content["bad"]:
-            console.print(f"unreadable: {item['id']}: {item['problem']}", markup=False)
-        err("\n".join(problems))
-    if problems:
+        _print_answers(answers)
+    if any(found["problems"] for found in answers):
         raise typer.Exit(1)
 
 
-def show(
+def show(  # noqa: PLR0913 - one argument for each option
     spec: SpecFile,
     out: Out = Path("images.png"),
     shown: Shown = 6,
     split: Split = "train",
     augmented: Augmented = False,
+    experiment: Chosen = None,
     sets: Sets = None,
 ) -> None:
-    """Write a contact sheet of a job's images, a row a class."""
-    job = read_experiment(spec, sets)
+    """Write a contact sheet of a job's images, a row a class; of a suite, one a data set."""
+    found = data_sets(spec, sets, experiment)
     if not out.parent.is_dir():
         raise JobError(str(out), "its folder is not there.", "Make it first.")
+    for item in found:
+        name = f"{out.stem}-{item.experiments[0]}{out.suffix}" if len(found) > 1 else out.name
+        _show(item.job, out.with_name(name), shown, split, augmented)
+        item.print_heading()
+        console.print(f"Wrote {out.with_name(name)}", highlight=False)
+
+
+def _show(job: Experiment, out: Path, shown: int, split: str, augmented: bool) -> None:
     from kdray.data._dataset import Dataset
     from kdray.data._sheet import contact_sheet
 
@@ -170,7 +188,11 @@ def show(
                 images = _views(job, dataset, few[0], shown) if augmented else dataset.images(few)
                 rows.append((f"{name} ({len(places)} in {split})", images))
         contact_sheet(rows).save(out, format="PNG")
-    console.print(f"Wrote {out}", highlight=False)
+
+
+def _print_answers(answers: list[dict[str, Any]]) -> None:
+    """Print JSON: the answer for a job, a list of answers for a suite."""
+    print_json(answers if "experiments" in answers[0] else answers[0])
 
 
 def _lenient(data: Data) -> Data:
@@ -197,6 +219,10 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
+def _events(tell: Callable[[int, int], None]) -> Callable[[dict[str, Any]], None]:
+    return lambda event: tell(event["done"], event["total"])
+
+
 def _problems(data: Data, content: Mapping[str, Any]) -> list[str]:
     found = []
     if len(content["bad"]) > data.bad_images.skip_up_to:
@@ -208,41 +234,6 @@ def _problems(data: Data, content: Mapping[str, Any]) -> list[str]:
     if data.duplicates.on_leak == "fail" and any(leak["any"] for leak in leaks):
         found.append("data.duplicates: images leak from train or validation, and on_leak is fail.")
     return found
-
-
-def _print_counts(content: Mapping[str, Any]) -> None:
-    counts = content["counts"]
-    rows = [
-        (split, *(found.get(name, 0) for name in content["classes"]), sum(found.values()))
-        for split, found in counts.items()
-    ]
-    print_table("Images", ("split", *content["classes"], "all"), rows)
-
-
-def _print_leaks(duplicates: Mapping[str, Any]) -> None:
-    kinds = [kind for kind in ("exact", "near", "group", "any") if kind in duplicates["leaks"][0]]
-    rows = [
-        (
-            leak["to"],
-            leak["from"],
-            leak["of"],
-            *(leak[kind] for kind in kinds),
-            ", ".join(f"{name} {count}" for name, count in leak["per_class"].items()),
-        )
-        for leak in duplicates["leaks"]
-    ]
-    columns = ("images of", "with a companion in", "of", *kinds, "by class")
-    print_table("Leaks between splits", columns, rows)
-    told = [f"{count} {kind}" for kind, count in duplicates["repeated"].items()]
-    if told:
-        console.print(f"Repeated images: {', '.join(told)}.", highlight=False)
-    if duplicates["conflicts"] and duplicates["conflicts"]["groups"]:
-        mixed = duplicates["conflicts"]
-        console.print(
-            f"Equal or nearly equal images of different classes: {mixed['groups']} groups."
-        )
-        for example in mixed["examples"]:
-            console.print(f"  {', '.join(example)}", markup=False, highlight=False)
 
 
 def _views(job: Experiment, dataset: Dataset, place: int, count: int) -> Any:

@@ -1,7 +1,7 @@
 """A job to a plan: its steps with their keys; pure, without clock, disk or Ray."""
 
 from kdray.plan.make import Arm, ArmSteps, Plan, Step, arms_of, make_plan
-from kdray.plan.read import experiments_of, read_experiment, read_job, read_work
+from kdray.plan.read import experiments_of, read_job, read_work
 
 __all__ = [
     "Arm",
@@ -11,7 +11,6 @@ __all__ = [
     "arms_of",
     "experiments_of",
     "make_plan",
-    "read_experiment",
     "read_job",
     "read_work",
 ]

@@ -28,19 +28,6 @@ def read_job(
     return load_job(file, sets or (), env, parts.check)
 
 
-def read_experiment(file: str | os.PathLike[str], sets: Sequence[str] | None = None) -> Experiment:
-    """Return the experiment of a file.
-
-    Raises:
-        JobError: The file holds another kind of job.
-    """
-    job = read_job(file, sets)
-    if isinstance(job, Experiment):
-        return job
-    remedy = {"Service": "Use `kdray serve` for it.", "Suite": "Name one of its experiments."}
-    raise JobError(str(file), f"is a {job.kind}, not an Experiment.", remedy[job.kind])
-
-
 def read_work(
     file: str | os.PathLike[str], sets: Sequence[str] | None = None
 ) -> Experiment | Suite:

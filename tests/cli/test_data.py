@@ -130,6 +130,86 @@ def test_prepare_fills_the_storage_once(kdray: Kdray, job: str, tmp_path: Path) 
     assert (tmp_path / "lab" / first["path"] / "images.arrow").stat().st_mtime_ns == before
 
 
+@pytest.fixture
+def suite(job: str, tmp_path: Path) -> str:
+    """Return a suite of three experiments: two on the folder, one on drawn images."""
+    (tmp_path / "suite.yaml").write_text(
+        "apiVersion: kdray/v1\n"
+        "kind: Suite\n"
+        "name: pair\n"
+        "base:\n"
+        "  data: {source: {name: folder, params: {path: raw}}, image_size: 16, channels: 1,"
+        " splits: {val: 0.25}}\n"
+        "  teachers: [timm/resnet18]\n"
+        "  students: [timm/mobilenetv3_small_050]\n"
+        "  storage: {uri: lab}\n"
+        "experiments:\n"
+        "  - name: plain\n"
+        "  - name: drawn\n"
+        "    set: {data.source: {name: phantom, params: {num_images: 40, size: 16}}}\n"
+        "  - name: short\n"
+        "    set: {train.student.epochs: 1}\n"
+    )
+    return "suite.yaml"
+
+
+def test_check_reads_each_data_set_of_a_suite_once(kdray: Kdray, suite: str) -> None:
+    answer = kdray("data", "check", suite, "--json")
+    folder, drawn = json.loads(answer.out)
+    assert answer.code == 0
+    assert (folder["experiments"], drawn["experiments"]) == (["plain", "short"], ["drawn"])
+    assert folder["counts"]["train"] == {"class0": 3, "class1": 3}
+    shown = kdray("data", "check", suite).out
+    assert "folder: plain, short" in shown
+    assert "phantom: drawn" in shown
+
+
+def test_check_of_one_experiment_answers_as_for_a_job(kdray: Kdray, suite: str, job: str) -> None:
+    one = kdray("data", "check", suite, "--experiment", "short", "--json").out
+    assert json.loads(one) == json.loads(kdray("data", "check", job, "--json").out)
+
+
+def test_check_of_a_suite_fails_where_one_of_its_data_sets_does(
+    kdray: Kdray, suite: str, tmp_path: Path
+) -> None:
+    (tmp_path / "raw/train/class0/0.png").write_bytes(b"broken")
+    assert kdray("data", "check", suite).code == 1
+    assert kdray("data", "check", suite, "--experiment", "drawn").code == 0
+
+
+def test_an_unknown_experiment_names_the_nearest(kdray: Kdray, suite: str, job: str) -> None:
+    answer = kdray("data", "check", suite, "--experiment", "shrot")
+    assert (answer.code, "Did you mean 'short'?" in answer.err) == (2, True)
+    answer = kdray("data", "check", job, "--experiment", "short")
+    assert (answer.code, "Leave out --experiment" in answer.err) == (2, True)
+
+
+def test_verify_counts_each_data_set_of_a_suite(kdray: Kdray, suite: str) -> None:
+    folder, drawn = json.loads(kdray("data", "verify", suite, "--json").out)
+    assert folder["counts"]["train"] == {"class0": 4, "class1": 4}
+    assert sum(sum(split.values()) for split in drawn["counts"].values()) == 40
+
+
+def test_show_writes_a_sheet_for_each_data_set_of_a_suite(
+    kdray: Kdray, suite: str, tmp_path: Path
+) -> None:
+    assert kdray("data", "show", suite, "--out", "sheet.png").code == 0
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == [
+        "sheet-drawn.png",
+        "sheet-plain.png",
+    ]
+    assert kdray("data", "show", suite, "--experiment", "drawn", "--out", "one.png").code == 0
+    assert (tmp_path / "one.png").is_file()
+
+
+def test_prepare_fills_the_storage_for_each_data_set_of_a_suite(
+    kdray: Kdray, suite: str, tmp_path: Path
+) -> None:
+    found = json.loads(kdray("data", "prepare", suite, "--json").out)
+    assert [item["experiments"] for item in found] == [["plain", "short"], ["drawn"]]
+    assert all((tmp_path / "lab" / item["path"] / "images.arrow").is_file() for item in found)
+
+
 def test_list_tells_where_to_get_a_public_data_set(kdray: Kdray) -> None:
     item = json.loads(kdray("data", "list", "ham10000", "--json").out)[0]
     assert (item["counts"]["all"]["df"], item["fetch"]) == (115, "kagglehub")

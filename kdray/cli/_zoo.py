@@ -41,6 +41,26 @@ def print_zoo(found: Sequence[Mapping[str, Any]], classes: int) -> None:
     print_table(f"Models of the papers ({classes} classes, 224 px)", columns, rows)
 
 
+def markdown(found: Sequence[Mapping[str, Any]]) -> str:
+    """Return the models of the papers as a Markdown table; docs/models.md holds it."""
+    columns = ("name", "role", "papers", "parameters", "MACs", "ptflops", "attention", "source")
+    rows = [
+        (
+            f"`{model['name']}`",
+            model["role"],
+            ", ".join(model["papers"]),
+            f"{model['parameters']:,}",
+            giga(model["macs"]),
+            giga(model["macs_ptflops"]),
+            str(model["attention"] or ""),
+            model["source"],
+        )
+        for model in found
+    ]
+    lines = [columns, ("---",) * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def giga(count: int | None) -> str:
     """Return a count of operations in billions; a dash where there is none."""
     return "-" if count is None else f"{count / 1e9:.3f} G"

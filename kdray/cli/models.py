@@ -9,7 +9,7 @@ import typer
 from kdray import parts
 from kdray.cli._output import Json, console, print_json, print_table
 from kdray.cli._parts import facts, print_parts
-from kdray.cli._zoo import giga, print_zoo, zoo
+from kdray.cli._zoo import giga, markdown, print_zoo, zoo
 from kdray.errors import JobError
 from kdray.spec.strict import Part, named
 from kdray.spec.yaml import scalar
@@ -30,6 +30,7 @@ ImageSize = Annotated[int, typer.Option("--image-size", min=1, help="Side of the
 Channels = Annotated[int, typer.Option("--channels", min=1, help="1 for grey, 3 for colour.")]
 Classes = Annotated[int, typer.Option("--classes", min=1, help="Number of classes.")]
 Listed = Annotated[int, typer.Option("--classes", min=1, help="Classes that counts are for.")]
+Markdown = Annotated[bool, typer.Option("--markdown", help="Print the papers' models so.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--param", help="A setting: name=value; may be repeated.")
 ]
@@ -47,6 +48,7 @@ def list_models(
     context: typer.Context,
     arch_like: ArchLike = None,
     classes: Listed = 1000,
+    as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
     """List the models; show one with its taps."""
@@ -56,6 +58,9 @@ def list_models(
         _list_architectures(arch_like, as_json)
         return
     models = zoo(classes)
+    if as_markdown:
+        typer.echo(markdown(models))
+        return
     found = [facts("models", name) for name in parts.names("models")]
     if as_json:
         print_json(_merged(models, found))

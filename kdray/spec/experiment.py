@@ -28,9 +28,9 @@ class Model(Strict):
     id: Name
     """How the job, the tables and the results call it."""
     model: PartRef
-    """The part that builds it; `timm/ARCH` stands for any architecture of timm."""
+    """A name of `kdray models`; `timm/ARCH` and `torchvision/ARCH` stand for any architecture."""
     weights: str = "none"
-    """`none` (random, from the seed), `imagenet`, or a path or URI of a safetensors file."""
+    """`none` (random, from the seed), `imagenet`, or a path or URI of a weights file."""
     baseline: Name | None = None
     """Of a student: id of the student whose run without a teacher it is compared with; null: its
     own."""
@@ -233,7 +233,7 @@ class Experiment(Strict):
     data: Data
     """The images."""
     teachers: Many[ModelRef] = ()
-    """Models that are pretrained and then taught from: `timm/resnet18`, or `{id, model}`."""
+    """Models that are pretrained and then taught from: `resnet101`, or `{id, model}`."""
     students: Many[ModelRef] = Field(min_length=1)
     """Models that learn from the teachers."""
     pairs: Annotated[

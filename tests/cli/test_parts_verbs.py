@@ -72,6 +72,34 @@ def test_models_tell_how_to_name_an_architecture(kdray: Kdray) -> None:
     assert found["timm"]["settings"][1]["default"] == {}
 
 
+def test_the_papers_models_come_with_counts_for_the_classes_asked(kdray: Kdray) -> None:
+    found = {item["name"]: item for item in json.loads(kdray("models", "--json").out)}
+    assert set(found) == {*parts.names("models"), *parts.presets("models")}
+    few = json.loads(kdray("models", "--json", "--classes", "2").out)
+    hdkd = next(item for item in few if item["name"] == "hdkd_teacher")
+    assert found["hdkd_teacher"]["parameters"] == 4_076_774
+    assert hdkd["parameters"] == 3_948_032
+    assert hdkd["macs"] < hdkd["macs_ptflops"]
+    assert (hdkd["part"], hdkd["params"], hdkd["role"]) == ("hdkd", {"kind": "teacher"}, "teacher")
+    assert hdkd["taps"]["texture"] == [96, 56, 56]
+    assert found["cskd_tiny"]["heads"] == ["class", "distillation"]
+
+
+def test_the_document_has_the_table_of_the_papers_models(kdray: Kdray) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    assert kdray("models", "--markdown", "--classes", "4").out.strip() in text
+
+
+def test_a_preset_is_shown_with_its_source_heads_and_attention(kdray: Kdray) -> None:
+    words = ("models", "show", "hdkd", "--image-size", "32", "--param", "stem_stride=4")
+    answer = kdray(*words).out
+    assert "HDKD, student with class and distillation token" in answer
+    assert "Heads: class, distillation." in answer
+    assert "Attention of the blocks: 1 x 1, 1 x 1, 1 x 1." in answer
+    found = json.loads(kdray(*words, "--json").out)
+    assert found["model"]["params"]["stem_stride"] == 4
+
+
 def test_architectures_are_listed_by_pattern(kdray: Kdray) -> None:
     assert "resnet18" in kdray("models", "--arch-like", "resnet1*").out.splitlines()
     assert json.loads(kdray("models", "--arch-like", "zzz*", "--json").out) == []

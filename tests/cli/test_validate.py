@@ -56,3 +56,12 @@ def test_a_missing_file_is_an_error_as_well(kdray: Kdray) -> None:
     answer = kdray("validate", "none.yaml", "--json")
     assert answer.code == 2
     assert "cannot be read" in json.loads(answer.out)["errors"][0]["problem"]
+
+
+def test_names_of_the_papers_models_are_valid_and_near_ones_are_suggested(
+    kdray: Kdray, spec: Path
+) -> None:
+    assert kdray("validate", str(spec), "--set", "students=[ofa_595, hdkd]").code == 0
+    answer = kdray("validate", str(spec), "--set", "students=[ofa_59]")
+    assert answer.code == 2
+    assert "Did you mean 'ofa_595'?" in answer.err

@@ -122,3 +122,10 @@ def test_a_job_of_baselines_needs_no_teacher() -> None:
     assert [arm.arm.label for arm in made.arms] == ["small alone"]
     with pytest.raises(JobError, match=r"methods\.1.*kd needs a teacher"):
         plan(teachers=[], methods=["none", "kd"])
+
+
+def test_a_preset_and_its_part_spelled_out_share_their_steps() -> None:
+    spelled = {"name": "timm", "params": {"arch": "visformer_small"}}
+    one = plan(teachers=[{"id": "big", "model": "visformer_small"}])
+    assert changed(one, plan(teachers=[{"id": "big", "model": spelled}])) == set()
+    assert "pretrain" in changed(one, plan(teachers=[{"id": "big", "model": "densenet121"}]))

@@ -8,6 +8,7 @@ refused before it is read.
 from __future__ import annotations
 
 import hashlib
+import threading
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -68,9 +69,11 @@ def rows(params: Params) -> Iterator[Row]:
         DataError: The file is missing or no zip, holds no images, or one that is encrypted or
             too large.
     """
-    archive = _open(params)
-    for entry in _entries(archive, params):
-        read = partial(_read, archive, entry.info)
+    with _open(params) as file:
+        entries = _entries(file, params)
+    archive = _Archive(params, entries)
+    for entry in entries:
+        read = partial(archive.read, entry.info)
         yield Row(str(entry.path), entry.label, read, entry.split)
 
 
@@ -94,6 +97,32 @@ def _open(params: Params) -> zipfile.ZipFile:
     if len(archive.filelist) > MOST_ENTRIES:
         raise DataError(str(path), f"has more than {MOST_ENTRIES:,} entries.")
     return archive
+
+
+class _Archive:
+    """A zip that is open from the first of its images that is read to the last."""
+
+    def __init__(self, params: Params, entries: Sequence[_Entry]) -> None:
+        self._params = params
+        self._unread = {entry.info.filename for entry in entries}
+        self._reading = 0
+        self._file: zipfile.ZipFile | None = None
+        self._lock = threading.Lock()
+
+    def read(self, info: zipfile.ZipInfo) -> bytes:
+        """Return an image; after the last one, and for each one read again, the zip is closed."""
+        with self._lock:
+            file = self._file = self._file or _open(self._params)
+            self._unread.discard(info.filename)
+            self._reading += 1
+        try:
+            return _read(file, info)
+        finally:
+            with self._lock:
+                self._reading -= 1
+                if not self._unread and not self._reading:
+                    file.close()
+                    self._file = None
 
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:

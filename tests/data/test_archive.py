@@ -123,3 +123,29 @@ def test_an_archive_without_images_is_an_error(tmp_path: Path) -> None:
         file.writestr("readme.txt", "nothing")
     with pytest.raises(DataError, match="holds no images"):
         read(str(tmp_path / "set.zip"))
+
+
+def test_the_zip_is_open_only_while_its_images_are_read(
+    draw: Draw, pack: Pack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[zipfile.ZipFile] = []
+    make = archive._open
+
+    def note(params: archive.Params) -> zipfile.ZipFile:
+        opened.append(make(params))
+        return opened[-1]
+
+    def are_open() -> list[bool]:
+        return [file.fp is not None for file in opened]
+
+    monkeypatch.setattr(archive, "_open", note)
+    for number, name in enumerate(("cat/1.png", "dog/2.png")):
+        draw(name, number)
+    rows = list(archive.rows(archive.Params(path=pack())))
+    assert are_open() == [False]
+    picture = rows[0].read()
+    assert are_open() == [False, True]
+    rows[1].read()
+    assert are_open() == [False, False]
+    assert rows[0].read() == picture
+    assert are_open() == [False, False, False]

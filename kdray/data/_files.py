@@ -49,11 +49,12 @@ def file_fingerprint(files: Iterable[FileRow]) -> str:
         facts = (file.id, file.label, file.split, file.group)
         total.update(repr(facts).encode())
         for path in (file.path, file.mask):
-            total.update(_head(path))
+            total.update(head(path))
     return total.hexdigest()
 
 
-def _head(path: Path | None) -> bytes:
+def head(path: Path | None) -> bytes:
+    """Return a file's size and first 64 KiB; ``absent`` where there is none, ``-`` for None."""
     if path is None:
         return b"-"
     try:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
-from kdray.data._files import FileRow, file_fingerprint
+from kdray.data._files import FileRow, file_fingerprint, head
 from kdray.data._known import holder, locate
 from kdray.data._rows import Row
 from kdray.data._tables import read_columns
@@ -106,7 +106,7 @@ def rows(params: Params) -> Iterator[Row]:
     for subject in _subjects(params):
         length = _length(nibabel.load(subject.path).shape)
         times = _times(length, params.volumes)
-        drawn = _Drawn(subject, times, cache, params, threading.Lock())
+        drawn = _Drawn(subject, times, _pictures(cache, subject), params, threading.Lock())
         for time in times:
             name = f"{subject.name}/t{time:03d}"
             yield Row(name, subject.label, partial(drawn.read, time), group=subject.id)
@@ -173,6 +173,11 @@ def _cache(params: Params) -> Path:
     return base / hashlib.sha256(repr(settings).encode()).hexdigest()[:16]
 
 
+def _pictures(cache: Path, subject: _Subject) -> Path:
+    """Return the folder for the pictures of a subject's file as it is now: size and head."""
+    return cache / f"{subject.name}-{hashlib.sha256(head(subject.path)).hexdigest()[:16]}"
+
+
 def _subjects(params: Params) -> list[_Subject]:
     """Return the subjects whose files are there, in the order of the table."""
     root = _root(params)
@@ -226,7 +231,7 @@ class _Drawn:
 
     subject: _Subject
     times: Sequence[int]
-    cache: Path
+    folder: Path
     params: Params
     lock: threading.Lock
 
@@ -239,7 +244,7 @@ class _Drawn:
         return path.read_bytes()
 
     def _path(self, time: int) -> Path:
-        return self.cache / self.subject.name / f"t{time:03d}.png"
+        return self.folder / f"t{time:03d}.png"
 
     def _draw(self) -> None:
         import nibabel

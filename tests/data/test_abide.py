@@ -96,6 +96,16 @@ def test_other_settings_have_pictures_of_their_own(data: str) -> None:
     assert len(caches) == 4
 
 
+def test_a_changed_file_is_drawn_anew(data: str) -> None:
+    params = abide.Params(path=data, picture="slice", volumes=1)
+    before = [row.read() for row in abide.rows(params)]
+    path = Path(data) / "ABIDE_pcp/cpac/filt_noglobal/NYU_0050952_func_preproc.nii.gz"
+    values = np.asarray(nibabel.load(path).dataobj)[::-1].copy()
+    nibabel.save(nibabel.Nifti1Image(values, AFFINE), path)
+    after = [row.read() for row in abide.rows(params)]
+    assert [one == other for one, other in zip(before, after, strict=True)] == [False, True]
+
+
 def test_expected_counts_are_of_the_subjects_times_their_volumes() -> None:
     counts = abide.expected(abide.Params(path="x", volumes=2))
     assert counts == {"all": {"autism": 150, "control": 200}}

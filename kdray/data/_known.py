@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from kdray.data._rows import Row
+from kdray.data._splits import split_name
 from kdray.errors import DataError
 
 Counts = Mapping[str, Mapping[str, int]]
@@ -51,6 +52,13 @@ def locate(path: str, holds: Callable[[Path], bool], layout: str, get: str) -> P
 def holder(*names: str) -> Callable[[Path], bool]:
     """Return a function that says whether a folder holds all of these names."""
     return lambda folder: all((folder / name).exists() for name in names)
+
+
+def divided_holder(label: str) -> Callable[[Path], bool]:
+    """Return a function that says whether a folder's train split has this class folder."""
+    return lambda folder: any(
+        split_name(top.name) == "train" and (top / label).is_dir() for top in folder.iterdir()
+    )
 
 
 def expected(source: ModuleType, params: Any) -> Counts:

@@ -7,14 +7,12 @@ subject ids: the given split has slices of one subject on both sides.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from pydantic import Field
 
 from kdray.data import folder
-from kdray.data._known import locate
+from kdray.data._known import divided_holder, locate
 from kdray.data._rows import Row
-from kdray.data._splits import split_name
 from kdray.spec.strict import Strict
 
 CLASSES = ("MildDemented", "ModerateDemented", "NonDemented", "VeryMildDemented")
@@ -67,12 +65,5 @@ def fingerprint(params: Params) -> str:
 
 
 def _folder(params: Params) -> folder.Params:
-    root = locate(params.path, _holds, "{train,test}/{MildDemented,...}", GET)
+    root = locate(params.path, divided_holder(CLASSES[0]), "{train,test}/{MildDemented,...}", GET)
     return folder.Params(path=str(root), classes=CLASSES)
-
-
-def _holds(root: Path) -> bool:
-    return any(
-        split_name(top.name) == "train" and (top / "MildDemented").is_dir()
-        for top in root.iterdir()
-    )

@@ -2,8 +2,9 @@
 
 Layout: ``lung_colon_image_set/{colon_image_sets/{colon_aca,colon_n},lung_image_sets/{lung_aca,
 lung_n,lung_scc}}/*.jpeg``. No split is given. The 5,000 tiles of a class are 20 augmented copies
-each of 250 originals: give the clusters of LC25000-clean as groups, or trust the search for
-duplicates, else a random split leaks nearly always.
+each of 250 originals, so that a random split leaks nearly always: give the clusters of
+LC25000-clean as groups. The search for duplicates is no substitute: it finds equal, nearly equal
+and, with ``flips``, mirrored or turned tiles, but not most of the augmented copies.
 """
 
 from __future__ import annotations
@@ -39,8 +40,10 @@ GET = (
 )
 LICENCE = "not stated where kdray looked; see its page"
 NOTES = (
-    "Only 250 originals a class, 20 augmented copies each: groups come from `clusters` "
-    "(LC25000-clean) or from the search for near duplicates.",
+    "Only 250 originals a class, 20 augmented copies each: without `clusters` (LC25000-clean) a "
+    "random split leaks nearly always.",
+    "The search for near duplicates does not find most of the copies; data.duplicates.flips: true "
+    "finds a few more.",
     "777 files of the lung part are byte for byte copies of others.",
     "XKD's '12,500 benign and 12,500 malignant' cannot be: 2 classes are benign (10,000).",
 )
@@ -60,7 +63,8 @@ class Params(Strict):
     """Benign against malignant, instead of the classes."""
     clusters: str | None = None
     """A CSV `final_clusters.csv` of LC25000-clean (columns cluster_label, img_path), or the
-    folder `annotations` with one for each class: which tiles have one original."""
+    folder `annotations` with one for each class: which tiles have one original; null or empty:
+    none."""
 
 
 def rows(params: Params) -> Iterator[Row]:
@@ -94,7 +98,7 @@ def _files(params: Params) -> list[FileRow]:
     for name in sets:
         inner = folder.Params(path=str(root / name), classes=_classes(params))
         found += [replace(file, id=f"{name}/{file.id}") for file in folder.files(inner)]
-    groups = {} if params.clusters is None else _groups(Path(params.clusters).expanduser())
+    groups = _groups(Path(params.clusters).expanduser()) if params.clusters else {}
     if groups and not any(file.path.name in groups for file in found):
         raise DataError(str(params.clusters), "names none of the tiles.")
     return [

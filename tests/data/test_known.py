@@ -202,6 +202,11 @@ def test_lc25000_in_its_classes_by_organ_or_binary(
     assert lc25000.expected(params) == {"all": wanted}
 
 
+def test_an_empty_name_of_clusters_means_none(tiles: str) -> None:
+    rows = list(lc25000.rows(lc25000.Params(path=tiles, clusters="")))
+    assert {row.group for row in rows} == {None}
+
+
 def test_clusters_of_lc25000_clean_are_groups(tiles: str, tmp_path: Path) -> None:
     folder = tmp_path / "annotations" / "lung_n" / "UNI" / "resize_only"
     folder.mkdir(parents=True)

@@ -30,7 +30,8 @@ class Model(Strict):
     model: PartRef
     """A name of `kdray models`; `timm/ARCH` and `torchvision/ARCH` stand for any architecture."""
     weights: str = "none"
-    """`none` (random, from the seed), `imagenet`, or a path or URI of a weights file."""
+    """`none` (random, from the seed), `imagenet`, or a path or URI of a weights file: safetensors,
+    or a state dict of `torch.save` (.pth, .pt)."""
     baseline: Name | None = None
     """Of a student: id of the student whose run without a teacher it is compared with; null: its
     own."""

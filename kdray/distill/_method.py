@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import TypeVar
 
 from torch import Tensor, nn
 
 from kdray.errors import ModelError
 from kdray.net import Look, Net, Wants
+
+#: A teacher: the net, or what is seen of it.
+Teaching = TypeVar("Teaching", Net, Look)
 
 
 class DistillationMethod(ABC):
@@ -80,7 +84,7 @@ def need_taps(method: str, role: str, net: Net | None, names: Sequence[str]) -> 
     Raises:
         ModelError: There is no net, or it lacks a tap.
     """
-    net = need_net(method, net)
+    net = need_teacher(method, net)
     missing = [name for name in names if name not in net.taps]
     if missing:
         raise ModelError(
@@ -91,12 +95,12 @@ def need_taps(method: str, role: str, net: Net | None, names: Sequence[str]) -> 
     return net
 
 
-def need_net(method: str, teacher: Net | None) -> Net:
-    """Return the teacher.
+def need_teacher(method: str, teacher: Teaching | None) -> Teaching:
+    """Return the teacher, or what is seen of it.
 
     Args:
         method: Name of the method, for the error.
-        teacher: The net that teaches, or None.
+        teacher: The net that teaches, or a look at it; None where there is none.
 
     Raises:
         ModelError: There is none.

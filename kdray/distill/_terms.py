@@ -6,30 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdray.errors import ModelError
+from kdray.distill._method import need_teacher
 from kdray.net import Look
 
 
 def exact(logits: Tensor) -> Tensor:
     """Return logits in at least float32: exponentials of 16-bit numbers are too coarse."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
-
-
-def taught_by(method: str, teacher: Look | None) -> Look:
-    """Return what is seen of the teacher.
-
-    Args:
-        method: Name of the method, for the error.
-        teacher: What is seen of the teacher, or None.
-
-    Raises:
-        ModelError: There is no teacher.
-    """
-    if teacher is None:
-        raise ModelError(
-            f"method {method}", "needs a teacher.", "Use the method none without one."
-        )
-    return teacher
 
 
 def teacher_logits(method: str, teacher: Look | None) -> Tensor:
@@ -42,7 +25,7 @@ def teacher_logits(method: str, teacher: Look | None) -> Tensor:
     Raises:
         ModelError: There is no teacher.
     """
-    return exact(taught_by(method, teacher).logits.detach())
+    return exact(need_teacher(method, teacher).logits.detach())
 
 
 def map_distance(student: Tensor, teacher: Tensor) -> Tensor:

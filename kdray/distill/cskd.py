@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from kdray.distill._method import DistillationMethod, need_net
-from kdray.distill._terms import cross_entropy, exact, label_loss, softened_kl, taught_by
+from kdray.distill._method import DistillationMethod, need_teacher
+from kdray.distill._terms import cross_entropy, exact, label_loss, softened_kl
 from kdray.errors import ModelError
 from kdray.net import Look, Net, Wants
 from kdray.spec.strict import Strict
@@ -74,7 +74,7 @@ class Method(DistillationMethod):
         Raises:
             ModelError: A net cannot classify single places.
         """
-        for role, net in (("teacher", need_net("cskd", teacher)), ("student", student)):
+        for role, net in (("teacher", need_teacher("cskd", teacher)), ("student", student)):
             if not net.classifier or "final" not in net.taps:
                 raise ModelError(
                     "method cskd",
@@ -101,7 +101,7 @@ class Method(DistillationMethod):
         Raises:
             ModelError: There is no teacher.
         """
-        seen = taught_by("cskd", teacher)
+        seen = need_teacher("cskd", teacher)
         whole = exact(seen.logits.detach())
         for_labels = student.heads.get("class", student.logits)
         for_teacher = student.heads.get("distillation", student.logits)

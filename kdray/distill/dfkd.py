@@ -7,9 +7,9 @@ from typing import Literal
 from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 
-from kdray.distill._method import DistillationMethod, need_net
+from kdray.distill._method import DistillationMethod, need_teacher
 from kdray.distill._saliency import Masking, saliency, saliency_wants
-from kdray.distill._terms import label_loss, softened_kl, taught_by
+from kdray.distill._terms import label_loss, softened_kl
 from kdray.net import Look, Net, Wants
 from kdray.spec.strict import Strict
 from kdray.spec.terms import Direction, LabelLoss, Normalise
@@ -113,7 +113,7 @@ class Method(DistillationMethod):
         Raises:
             ModelError: A net has neither.
         """
-        theirs = saliency_wants(need_net("dfkd", teacher), "method dfkd: the teacher")
+        theirs = saliency_wants(need_teacher("dfkd", teacher), "method dfkd: the teacher")
         return saliency_wants(student, "method dfkd: the student"), theirs
 
     def __call__(self, student: Look, teacher: Look | None, labels: Tensor) -> dict[str, Tensor]:
@@ -128,7 +128,7 @@ class Method(DistillationMethod):
             ModelError: There is no teacher.
         """
         own = self.params
-        seen = taught_by("dfkd", teacher)
+        seen = need_teacher("dfkd", teacher)
         apart = saliency(student, self._masking) - saliency(seen, self._masking).detach()
         squared = apart.square().flatten(1)
         distance = squared.mean(1) if own.saliency_norm == "mean" else squared.sum(1)

@@ -8,8 +8,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdray.distill._method import DistillationMethod, need_taps
-from kdray.distill._terms import label_loss, map_distance, softened_kl, taught_by
+from kdray.distill._method import DistillationMethod, need_taps, need_teacher
+from kdray.distill._terms import label_loss, map_distance, softened_kl
 from kdray.errors import ModelError
 from kdray.net import Look, Net, Wants
 from kdray.spec.strict import Strict
@@ -116,7 +116,7 @@ class Method(DistillationMethod):
             ModelError: There is no teacher.
         """
         own = self.params
-        seen = taught_by("hdkd", teacher)
+        seen = need_teacher("hdkd", teacher)
         for_labels = student.heads.get("class", student.logits)
         for_teacher = student.heads.get("distillation", student.logits)
         soft = softened_kl(

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdray.distill._method import DistillationMethod, need_net
-from kdray.distill._terms import exact, label_loss, map_distance, softened_kl, taught_by
+from kdray.distill._method import DistillationMethod, need_teacher
+from kdray.distill._terms import exact, label_loss, map_distance, softened_kl
 from kdray.errors import ModelError
 from kdray.net import Look, Net, Wants
 from kdray.spec.strict import Strict
@@ -74,7 +74,7 @@ class Method(DistillationMethod):
             ModelError: A net has no stages.
         """
         ours = _stages("student", student)
-        theirs = _stages("teacher", need_net("ikd", teacher))
+        theirs = _stages("teacher", need_teacher("ikd", teacher))
         count = min(len(ours), len(theirs), self.params.stages)
         self._pairs = tuple(zip(ours[-count:], theirs[-count:], strict=True))
         return Wants(tuple(ours[-count:])), Wants(tuple(theirs[-count:]))
@@ -99,7 +99,7 @@ class Method(DistillationMethod):
             ModelError: There is no teacher.
         """
         own = self.params
-        seen = taught_by("ikd", teacher)
+        seen = need_teacher("ikd", teacher)
         soft = softened_kl(
             student.logits,
             seen.logits.detach(),

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from pydantic import ValidationError
+
 from kdray import parts
 from kdray.data import fingerprint
 from kdray.errors import Stopped
@@ -123,10 +125,16 @@ def results_of(suite: Suite, store: Store) -> dict[str | None, dict[str, Any]]:
 
 
 def _apart(job: Experiment, ran: Mapping[str, Any]) -> list[str]:
-    """Return the fields of a job that were otherwise when it was run, dotted; not where it lay."""
+    """Return the fields of a job that were otherwise when it was run, dotted; not where it lay.
+
+    A job that this version cannot read was run by another ``kdray``.
+    """
+    try:
+        before = Experiment.model_validate(ran)  # fields that are newer have their defaults
+    except ValidationError:
+        return ["kdray"]
     place = {"storage", "promote", "resources", "description"}
-    now = _flat(job.model_dump(mode="json", exclude=place))
-    then = _flat({key: value for key, value in ran.items() if key not in place})
+    now, then = (_flat(one.model_dump(mode="json", exclude=place)) for one in (job, before))
     names = sorted(name for name in {*now, *then} if now.get(name) != then.get(name))
     source = "data.source.params."
     own = parts.header("data", job.data.source.name).constants.get("PLACE", ())

@@ -108,6 +108,32 @@ def test_the_parameters_are_the_published_ones(arch: str, expected: int) -> None
     assert sum(weight.numel() for weight in net(arch, 224).module.parameters()) == expected
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_a_distilled_network_answers_with_the_mean_of_both_heads(training: bool) -> None:
+    made = net("deit_tiny_distilled_patch16_224", 48)
+    made.module.train(training)
+    seen = look(made, torch.randn(1, 3, 48, 48), Wants(heads=("class", "distillation")))
+    mean = (seen.heads["class"] + seen.heads["distillation"]) / 2
+    torch.testing.assert_close(seen.logits, mean)
+    assert seen.logits.shape == (1, 4)
+
+
+def test_of_a_vision_transformer_the_head_takes_the_class_token_of_the_final_tap() -> None:
+    made = net("deit_tiny_patch16_224", 48)
+    assert (made.taps["final"].path, made.classifier) == ("norm", "head")
+    assert {"texture", "shape"}.isdisjoint(made.taps)
+    made.module.eval()
+    with torch.no_grad():
+        seen = look(made, torch.randn(2, 3, 48, 48), Wants(dense=True))
+    assert seen.dense is not None
+    assert seen.dense.shape == (2, 4, 3, 3)
+
+
+@pytest.mark.parametrize("arch", ["mobilenetv3_small_050", "test_convnext", "ghostnet_050"])
+def test_where_layers_stand_before_the_head_no_classifier_is_named(arch: str) -> None:
+    assert net(arch, 64).classifier == ""
+
+
 def test_building_leaves_the_network_in_train_mode_without_hooks() -> None:
     made = build(Params(arch="resnet10t"), channels=3, classes=4, image_size=64)
     assert all(part.training for part in made.module.modules())

@@ -21,13 +21,16 @@ class Batch:
     Args:
         images: ``[B, c, H, W]``, augmented and standardised.
         labels: ``[B]``.
-        share: What this process's mean loss weighs in the mean over all processes: its images
+        counted: How many of the images are this process's own: ``B``, or 0 where a step has too
+            few for all processes, and this one keeps step with an image of another.
+        share: What this process's mean loss weighs in the mean over all processes: its own images
             times the processes over all images, so that averaged gradients are those of the
             whole batch.
     """
 
     images: Tensor
     labels: Tensor
+    counted: int
     share: float
 
 
@@ -70,13 +73,14 @@ class Batches:
         order = self._pool.order(self._seed, epoch)
         for whole in np.array_split(order, self.steps):
             mine = np.sort(whole[self.world.rank :: self.world.size])
-            if len(mine) == 0:
+            counted = len(mine)
+            if counted == 0:
                 mine = whole[:1]  # every process must take every step
             images = self.views.train(self._pool.images(mine), epoch, mine)
             labels = torch.from_numpy(self._pool.labels(mine))
-            share = len(mine) * self.world.size / len(whole)
+            share = counted * self.world.size / len(whole)
             device = self.world.device
-            yield Batch(images.to(device), labels.to(device), share)
+            yield Batch(images.to(device), labels.to(device), counted, share)
 
     def logits(self, net: Net, split: str) -> tuple[np.ndarray, np.ndarray]:
         """Return logits ``[N, C]`` and labels ``[N]`` of a split, the net in eval mode."""

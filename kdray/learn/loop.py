@@ -180,9 +180,9 @@ def _epoch(stepper: _Stepper, net: Net, batches: Batches, number: int, hooks: Ho
     for index, batch in enumerate(batches.epoch(number)):
         step = (number - 1) * batches.steps + index
         for name, term in stepper.step(batch, step, batches.steps).items():
-            weighed = term * batch.labels.shape[0]
+            weighed = term * batch.counted
             sums[name] = sums[name] + weighed if name in sums else weighed
-        images += batch.labels.shape[0]
+        images += batch.counted
         if batches.world.leads and time.perf_counter() - told > 1:
             told = time.perf_counter()
             hooks.beat(number, min(images * batches.world.size, total), total)

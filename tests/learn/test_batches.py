@@ -40,6 +40,16 @@ def test_two_processes_share_each_batch_and_their_shares_sum_to_their_number(
         assert first.share + second.share == pytest.approx(2)
 
 
+def test_a_process_without_an_image_keeps_step_and_counts_for_nothing(dataset: Dataset) -> None:
+    worlds = [list(make_batches(dataset, World(rank, 3), 2).epoch(1)) for rank in range(3)]
+    images = len(dataset.split("train"))
+    steps = list(zip(*worlds, strict=True))
+    assert len(steps) == images / 2
+    assert [[batch.counted for batch in step] for step in steps] == [[1, 1, 0]] * len(steps)
+    assert [[batch.share for batch in step] for step in steps] == [[1.5, 1.5, 0.0]] * len(steps)
+    assert {len(batch.labels) for step in steps for batch in step} == {1}
+
+
 def _process(rank: int, port: int, dataset_folder: str, out: str) -> None:
     torch.set_num_threads(1)
     store = distributed.TCPStore("127.0.0.1", port, 2, rank == 0)

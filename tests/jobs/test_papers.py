@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import csv
+import hashlib
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,35 +12,36 @@ from typing import Any
 import pytest
 
 from kdray import parts
-from kdray.plan import Plan, experiments_of, make_plan, read_job
+from kdray.plan import Arm, Plan, experiments_of, make_plan, read_job
 from kdray.report import compare
 from kdray.spec import Experiment, Suite
+from tests.jobs.printed import jobs, printed
 
 FOLDER = Path(__file__).resolve().parents[2] / "jobs" / "papers"
 FILES = sorted(FOLDER.glob("*.yaml"))
-#: Job -> rows, printed numbers and their sum for each of its tables, added up from the papers.
-TABLES = {
-    "xkd-table-1": [(5, 30, 2760.2)],
-    "xkd-table-2": [(6, 36, 3348.09)],
-    "xkd-figure-2": [],
-    "dfkd-table-1": [(8, 136, 583.2132)],
-    "dfkd-figure-2": [],
-    "hdkd-table-1-2": [(2, 4, 15.63), (2, 4, 11.62)],
-    "hdkd-table-3": [(2, 8, 728.37)],
-    "hdkd-table-4": [(2, 8, 656.63)],
-    "hdkd-table-5": [(13, 52, 2589.78)],
-    "hdkd-table-6": [(9, 90, 9029.9)],
-    "hdkd-table-7": [(6, 60, 9322.8)],
-    "hdkd-table-8": [(9, 90, 9181.2)],
-    "hdkd-table-9": [(6, 60, 9326.4)],
-    "hdkd-table-10": [(6, 24, 1186.46)],
-    "hdkd-table-11": [(6, 18, 625.9)],
-    "hdkd-table-12": [(9, 45, 2094.582)],
-    "hdkd-figure-5": [],
-    "tkd-grid": [(7, 2, 1.9424), (7, 1, 0.9351), (7, 2, 1.9884)],
-    "tkd-explain": [(2, 2, 799.59), (6, 0, 0.0)],
+COSTS = ("parameters", "macs", "macs_ptflops", "latency_ms", "file_mb")
+OF_CLASS = ("precision", "recall", "f1", "auc", "support")
+WHOLE = (
+    *("accuracy", "loss", "auc", "sigmoid_auc"),
+    *(f"{mean}_{score}" for mean in ("macro", "weighted") for score in OF_CLASS),
+)
+FAITHFULNESS = ("met_ms", "retention", "label_agreement")
+ONE = {"std": None, "low": None, "high": None, "n": 1, "over": "images"}
+
+#: Title of a figure -> its experiment.
+FIGURES = {
+    "Score-CAM of teacher and student, histopathology": "lc25000",
+    "Score-CAM of teacher and student, chest X-rays": "covid",
+    "Grad-CAM of ResNet101 and of GhostNet taught by it": "taught",
+    "Grad-CAM of GhostNet alone": "alone",
+    "HAM10000: teacher and HDKD": "ham10000-hdkd",
+    "HAM10000: student alone": "ham10000-student",
+    "Brain Tumor: teacher and HDKD": "brain-tumor-hdkd",
+    "Brain Tumor: student alone": "brain-tumor-student",
 }
-COSTS = {"parameters": 1, "macs": 1, "macs_ptflops": 1, "latency_ms": 1.0, "file_mb": 1.0}
+#: Cells of tables, and which number of which experiment and model each has to show.
+with (Path(__file__).parent / "cells.csv").open(encoding="utf-8", newline="") as _file:
+    CELLS = tuple(csv.DictReader(_file))
 each_job = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 
 
@@ -57,7 +60,7 @@ def plans(file: Path) -> Iterator[tuple[str, Plan]]:
 
 
 def test_every_table_and_figure_has_its_file() -> None:
-    assert {file.stem for file in FILES} == set(TABLES)
+    assert {file.stem for file in FILES} == jobs()
 
 
 @each_job
@@ -66,23 +69,63 @@ def test_a_job_is_called_as_its_file(file: Path) -> None:
 
 
 @each_job
-def test_all_printed_numbers_are_there(file: Path) -> None:
-    found = []
-    for table in suite_of(file).tables:
-        printed = [cell for row in table.rows for cell in row.published if cell is not None]
-        found.append((len(table.rows), len(printed), round(sum(printed), 6)))
-    assert found == TABLES[file.stem]
+def test_all_printed_numbers_are_in_their_places(file: Path) -> None:
+    found = [{row.title: row.published for row in table.rows} for table in suite_of(file).tables]
+    assert found == printed(file.stem)
+    assert [len(table.rows) for table in suite_of(file).tables] == [len(rows) for rows in found]
 
 
 @each_job
 def test_every_cell_finds_its_number_once_all_has_run(file: Path) -> None:
-    results: dict[str | None, Any] = {name: finished(plan) for name, plan in plans(file)}
-    compared = compare(suite_of(file), results)
+    compared = compared_of(file)
     cells = [
         cell for table in compared["tables"] for row in table["rows"] for cell in row["cells"]
     ]
     assert [cell for cell in cells if cell["measured"] is None] == []
     assert all(figure["file"] for figure in compared["figures"])
+
+
+@each_job
+def test_no_number_stands_beside_two_different_printed_ones(file: Path) -> None:
+    beside: dict[float, set[float]] = {}
+    for table in compared_of(file)["tables"]:
+        for cell in (cell for row in table["rows"] for cell in row["cells"]):
+            if cell["published"] is not None:
+                beside.setdefault(cell["measured"]["mean"], set()).add(cell["published"])
+    assert {key: found for key, found in beside.items() if len(found) > 1} == {}
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: "-".join(list(cell.values())[:4]))
+def test_a_cell_shows_the_number_that_its_row_and_column_say(cell: dict[str, str]) -> None:
+    table = compared_of(FOLDER / f"{cell['job']}.yaml")["tables"][int(cell["table"])]
+    titles = [item["title"] for item in table["columns"]]
+    shown = {item["title"]: item["cells"] for item in table["rows"]}
+    found = shown[cell["row"]][titles.index(cell["column"])]["measured"]["mean"]
+    wanted = unique(cell["experiment"], cell["model"], cell["measure"])
+    assert found == pytest.approx(float(cell["factor"]) * wanted, rel=1e-9)
+
+
+def test_each_table_has_a_cell_that_is_looked_at() -> None:
+    tables = {
+        (file.stem, str(index)) for file in FILES for index in range(len(printed(file.stem)))
+    }
+    assert {(cell["job"], cell["table"]) for cell in CELLS} == tables
+
+
+@pytest.mark.parametrize(("job", "classes"), [("hdkd-table-6", 7), ("hdkd-table-7", 4)])
+def test_the_number_of_images_of_all_classes_is_their_sum(job: str, classes: int) -> None:
+    rows = compared_of(FOLDER / f"{job}.yaml")["tables"][0]["rows"]
+    support = [row["cells"][-1]["measured"]["mean"] for row in rows]
+    assert support[classes:] == [pytest.approx(sum(support[:classes]))] * 2
+
+
+def test_figures_are_those_of_their_experiments() -> None:
+    found = {
+        figure["title"]: figure["file"]
+        for name in ("xkd-figure-2", "dfkd-figure-2", "hdkd-figure-5")
+        for figure in compared_of(FOLDER / f"{name}.yaml")["figures"]
+    }
+    assert found == {title: f"{name}.png" for title, name in FIGURES.items()}
 
 
 @each_job
@@ -164,29 +207,35 @@ def trained(plan: Plan) -> Iterator[tuple[tuple[Any, ...], str]]:
             yield (data, step.label, few, grid), step.key
 
 
-def finished(plan: Plan) -> dict[str, Any]:
-    """Return results with every score and measure, as a run of the plan would leave them."""
-    teachers = [("teacher", name, None, None) for name in plan.pretrain]
+@cache
+def compared_of(file: Path) -> dict[str, Any]:
+    """Return the comparison of a suite all of whose experiments have run."""
+    return compare(suite_of(file), {name: finished(name, plan) for name, plan in plans(file)})
+
+
+def finished(experiment: str, plan: Plan) -> dict[str, Any]:
+    """Return results as a run of the plan would leave them, each number another one."""
     arms = [item.arm for item in plan.arms]
-    students = [
-        ("student", arm.student.id, arm.teacher.id if arm.teacher else None, arm.method.name)
-        for arm in arms
+    rows: list[tuple[str, str, str | None, str | None]] = [
+        ("teacher", name, None, None) for name in plan.pretrain
     ]
+    rows += [("student", arm.student.id, teacher_of(arm), arm.method.name) for arm in arms]
     return {
         "confidence": 0.95,
         "models": [
             {
-                **dict(zip(("role", "model", "teacher", "method"), model, strict=True)),
-                "runs": [{"scores": {"test": scores(plan.job)}}],
+                **dict(zip(("role", "model", "teacher", "method"), row, strict=True)),
+                "runs": [{"scores": {"test": scores(plan.job, experiment, label(*row[1:]))}}],
                 "summary": {"test": {}},
-                "cost": COSTS,
+                "cost": numbers(experiment, label(*row[1:]), COSTS),
             }
-            for model in (*teachers, *students)
+            for row in rows
         ],
         "explanations": {
-            "figure": f"{plan.explain.path}/explanations.png",
+            "figure": f"{experiment}.png",
+            "subject": dict(zip(("student", "teacher", "method"), rows[-1][1:], strict=True)),
             "measures": [
-                {"method": part.name, "role": role, **dict.fromkeys(MEASURES, MEASURED)}
+                {"method": part.name, "role": role, **faithfulness(experiment, part.name, role)}
                 for part in plan.job.explain.methods
                 for role in ("teacher", "student")
             ],
@@ -194,14 +243,38 @@ def finished(plan: Plan) -> dict[str, Any]:
     }
 
 
-MEASURES = ("met_ms", "retention", "label_agreement")
-MEASURED = {"mean": 1.0, "std": None, "low": None, "high": None, "n": 1, "over": "images"}
+def teacher_of(arm: Arm) -> str | None:
+    return arm.teacher.id if arm.teacher else None
 
 
-def scores(job: Experiment) -> dict[str, Any]:
+def label(model: str, teacher: str | None, method: str | None) -> str:
+    """Return what a model is called in ``cells.csv``."""
+    if method is None:
+        return model
+    return f"{model} <- {teacher} ({method})" if teacher else f"{model} alone"
+
+
+def unique(experiment: str, model: str, measure: str) -> float:
+    """Return the number that stands for a measure of a model, and for nothing else."""
+    name = f"{experiment}: {model}: {measure}"
+    return int(hashlib.sha256(name.encode()).hexdigest()[:12], 16) / 16**12
+
+
+def numbers(experiment: str, model: str, measures: Iterable[str]) -> dict[str, float]:
+    return {name: unique(experiment, model, name) for name in measures}
+
+
+def faithfulness(experiment: str, explainer: str, role: str) -> dict[str, Any]:
+    found = numbers(experiment, f"{explainer} of the {role}", FAITHFULNESS)
+    return {name: {**ONE, "mean": value} for name, value in found.items()}
+
+
+def scores(job: Experiment, experiment: str, model: str) -> dict[str, Any]:
     """Return scores of the classes that the job's source says it has."""
     classes = parts.header("data", job.data.source.name).constants["CLASSES"]
-    of_class = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "auc": 0.5, "support": 1}
-    means = [f"{mean}_{score}" for mean in ("macro", "weighted") for score in of_class]
-    whole = dict.fromkeys(("accuracy", "loss", "auc", *means), 0.5)
-    return {**whole, "per_class": dict.fromkeys(classes, of_class)}
+    return {
+        **numbers(experiment, model, WHOLE),
+        "per_class": {
+            name: numbers(experiment, f"{model} of {name}", OF_CLASS) for name in classes
+        },
+    }

@@ -114,11 +114,14 @@ def show(
 
 
 def _merged(models: list[dict[str, Any]], found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return parts and models by name; a model that is a part's default is both at once."""
-    listed = {part["name"]: {**part, "note": ""} for part in found}
+    """Return parts and models by name: ``kind`` is ``part`` for those that need settings.
+
+    A model that is a part's default is both at once, and counts as a model.
+    """
+    listed = {part["name"]: {"kind": "part", **part, "note": ""} for part in found}
     listed["timm"]["note"] = NOTE
     for model in models:
-        listed[model["name"]] = {**listed.get(model["name"], {}), **model}
+        listed[model["name"]] = {**listed.get(model["name"], {}), "kind": "model", **model}
     return list(listed.values())
 
 

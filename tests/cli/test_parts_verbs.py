@@ -81,6 +81,8 @@ def test_the_papers_models_come_with_counts_for_the_classes_asked(kdray: Kdray) 
     assert hdkd["parameters"] == 3_948_032
     assert hdkd["macs"] < hdkd["macs_ptflops"]
     assert (hdkd["part"], hdkd["params"], hdkd["role"]) == ("hdkd", {"kind": "teacher"}, "teacher")
+    assert {name for name, item in found.items() if item["kind"] == "part"} >= {"timm", "ofa"}
+    assert all("parameters" in item for item in found.values() if item["kind"] == "model")
     assert hdkd["taps"]["texture"] == [96, 56, 56]
     assert found["cskd_tiny"]["heads"] == ["class", "distillation"]
 

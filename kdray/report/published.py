@@ -299,8 +299,9 @@ def _shown(cell: Mapping[str, Any], digits: int) -> Cell:
 
 
 def _number(value: float, digits: int) -> str:
-    """Return a measured number: one decimal more than printed, unless it is a whole one."""
-    return f"{value:,.0f}" if value == round(value) and digits == 0 else f"{value:,.{digits + 1}f}"
+    """Return a measured number: one decimal more than printed up to two; whole ones whole."""
+    more = max(digits, min(digits + 1, 2))
+    return f"{value:,.0f}" if value == round(value) and digits == 0 else f"{value:,.{more}f}"
 
 
 def _digits(values: Iterable[float | None]) -> int:

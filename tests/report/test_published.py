@@ -125,11 +125,11 @@ def test_published_and_measured_stand_in_one_cell_with_the_printed_decimals() ->
     shown = [[cell.text for cell in row] for row in table.rows]
     assert shown[0] == [
         "alone",
-        "76.50 | 50.000 [40.000, 60.000]*",
+        "76.50 | 50.00 [40.00, 60.00]*",
         "4.2 | 2.35",
         "82.0 | not run",
     ]
-    assert shown[1][1].startswith("92.95 | 85.000 ± 7.071 [")
+    assert shown[1][1].startswith("92.95 | 85.00 ± 7.07 [")
     assert shown[1][2] == "- | 2.35"
     assert [column.title for column in table.columns] == ["", "A (%)", "size (M)", "B (%)"]
 
@@ -180,7 +180,7 @@ def test_where_nothing_is_printed_the_measured_number_has_three_decimals() -> No
         (26, 26.672e9, "26 | 26.7"),
         (100, 99.6e9, "100 | 99.6"),
         (23, 23e9, "23 | 23"),
-        (4.21, 4.4e9, "4.21 | 4.400"),
+        (4.21, 4.4e9, "4.21 | 4.40"),
     ],
 )
 def test_a_measured_number_is_not_rounded_to_the_printed_one(

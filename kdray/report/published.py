@@ -257,8 +257,8 @@ def _figure(suite: Suite, figure: Any, results: Mapping[str | None, Results]) ->
 
 def _as_table(index: int, table: Mapping[str, Any]) -> Table:
     digits = [
-        _digits([row["cells"][place]["published"] for row in table["rows"]])
-        for place in range(len(table["columns"]))
+        _digits([row["cells"][place]["published"] for row in table["rows"]], column["unit"])
+        for place, column in enumerate(table["columns"])
     ]
     columns = (
         Column("row", ""),
@@ -304,7 +304,9 @@ def _number(value: float, digits: int) -> str:
     return f"{value:,.0f}" if value == round(value) and digits == 0 else f"{value:,.{more}f}"
 
 
-def _digits(values: Iterable[float | None]) -> int:
-    """Return the most decimals that any of the printed values needs."""
+def _digits(values: Iterable[float | None], unit: str) -> int:
+    """Return the most decimals that any of the printed values needs; 3 where none is printed."""
     texts = [repr(float(value)) for value in values if value is not None]
+    if not texts:
+        return 1 if unit == "%" else 3
     return max((len(text.partition(".")[2]) for text in texts if text[-2:] != ".0"), default=0)

@@ -166,11 +166,12 @@ def test_a_selector_that_fits_two_rows_means_none() -> None:
     assert one(student="s") is None
 
 
-def test_where_nothing_is_printed_the_measured_number_has_three_decimals() -> None:
+def test_where_a_column_prints_nothing_the_measured_number_has_three_decimals() -> None:
     tree = copy.deepcopy(SUITE)
     tree["tables"][0]["rows"][0]["published"] = [None, None, None]
     shown = published_tables(compare(Suite.model_validate(tree), {"a": RESULTS}))[0]
-    assert shown.rows[0][1].text.startswith("- | 50.000")
+    assert shown.rows[0][1].text.startswith("- | 50.00 [")
+    assert shown.rows[0][2].text == "- | 2.346"
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kdray.measure.statistics import interval
-
 Numbers = NDArray[np.floating[Any]]
 
 
@@ -47,6 +45,25 @@ def faithfulness(
     }
 
 
-def over_images(values: Numbers | list[float], confidence: float = 0.95) -> dict[str, Any]:
-    """Return mean and Student t interval of a value of each image; see ``interval``."""
-    return {**interval([float(value) for value in values], confidence), "over": "images"}
+def over_images(
+    values: Numbers | list[float], confidence: float = 0.95, repeats: int = 1000
+) -> dict[str, Any]:
+    """Return the mean of a value of each image with its percentile bootstrap interval.
+
+    Args:
+        values: One for each image ``[N]``.
+        confidence: Level of the interval; it never leaves the range of the values.
+        repeats: Resamples of the images.
+
+    Returns:
+        ``mean``, ``std`` (n - 1), ``low``, ``high``, ``n``, ``over``: ``images``; a single image
+        has no spread.
+    """
+    known = np.asarray(values, dtype=np.float64)
+    found = {"mean": float(known.mean()), "std": None, "low": None, "high": None}
+    if len(known) > 1:
+        drawn = np.random.default_rng(0).integers(len(known), size=(repeats, len(known)))
+        ends = [(1 - confidence) / 2, (1 + confidence) / 2]
+        low, high = np.quantile(known[drawn].mean(axis=1), ends)
+        found.update(std=float(known.std(ddof=1)), low=float(low), high=float(high))
+    return {**found, "n": len(known), "over": "images"}

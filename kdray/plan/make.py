@@ -23,7 +23,7 @@ CODE = {
     "search": 1,
     "distil": 1,
     "evaluate": 2,
-    "explain": 2,
+    "explain": 3,
     "promote": 1,
 }
 #: The order in which the kinds of steps run.

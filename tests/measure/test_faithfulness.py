@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kdray.measure import faithfulness, masked
+from kdray.measure import faithfulness, masked, over_images
 
 
 def test_an_image_is_black_where_its_map_is_zero() -> None:
@@ -32,3 +32,21 @@ def test_a_class_of_probability_zero_divides_nothing_by_zero() -> None:
     found = faithfulness(np.array([[0.0, 1.0]]), np.array([[0.0, 1.0]]), np.array([0]))
     assert found["retention"]["mean"] == 0.0
     assert found["label_agreement"]["mean"] == 1.0
+
+
+def test_an_interval_over_images_stays_in_the_range_of_their_values() -> None:
+    found = over_images([0.0, 1.0, 1.0, 0.0])
+    assert found["mean"] == 0.5
+    assert found["std"] == pytest.approx((1 / 3) ** 0.5)
+    assert 0.0 <= found["low"] < 0.5 < found["high"] <= 1.0
+
+
+def test_one_image_has_no_interval() -> None:
+    assert over_images([0.3]) == {
+        "mean": 0.3,
+        "std": None,
+        "low": None,
+        "high": None,
+        "n": 1,
+        "over": "images",
+    }

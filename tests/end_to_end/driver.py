@@ -114,7 +114,7 @@ class Kdray:
         }
 
 
-_CLOCK = {"seconds", "images_per_s", "latency_ms", "registry"}
+_CLOCK = {"seconds", "images_per_s", "latency_ms", "met_ms", "registry"}
 
 
 def _timeless(value: Any) -> Any:

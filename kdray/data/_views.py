@@ -1,4 +1,4 @@
-"""Views: whole batches augmented at once, each image's view named by (seed, epoch, index)."""
+"""Views: whole batches augmented at once, each image's view named by (seed, view, index)."""
 
 from __future__ import annotations
 
@@ -32,10 +32,12 @@ class Views:
 
     Args:
         augment: Largest changes of a training image.
-        seed: Names the views, with epoch and index.
+        seed: Names the views, with their number and the image's place.
         mean: What pixels are standardised by, 0..1, one a channel.
         std: The same of the deviation.
         device: Where the batches are made.
+        number: How many views an image has: epoch e shows view e - 1 modulo this, and an image
+            drawn again in an epoch the view after; None: no view is ever shown twice.
     """
 
     def __init__(
@@ -45,25 +47,27 @@ class Views:
         mean: Sequence[float],
         std: Sequence[float],
         device: torch.device | str = "cpu",
+        number: int | None = None,
     ) -> None:
         self.augment = augment
+        self.number = number
         self.seed = seed
         self.device = torch.device(device)
         self._mean = np.array(mean, dtype=np.float64)
         self._std = np.array(std, dtype=np.float64)
 
-    def train(self, images: Pixels, epoch: int, indices: ArrayLike) -> Tensor:
+    def train(self, images: Pixels, view: ArrayLike, indices: ArrayLike) -> Tensor:
         """Return views of training images, standardised.
 
         Args:
             images: uint8 ``[B, H, W, c]``.
-            epoch: Number of the epoch.
+            view: Number of the view, one for all images or one each ``[B]``.
             indices: The images' places in the data set ``[B]``.
 
         Returns:
             float32 ``[B, c, H, W]``; on one kind of device the same to the last bit in any batch.
         """
-        draws = uniform(self.seed, epoch, indices, _DRAWS)
+        draws = uniform(self.seed, view, indices, _DRAWS)
         maps = _floats(self._flipped(self._upload(images), draws))
         maps = self._warped(maps, draws)
         maps = self._blurred(self._sharpened(maps, draws), draws)

@@ -50,6 +50,21 @@ class DistillationMethod(ABC):
         """
         return None
 
+    def reduce(self, teacher: Look) -> Look:
+        """Return what of a look at the teacher the loss takes: what is recorded of it.
+
+        Logits stay as they are; maps may become smaller ones. The trainer calls this on every
+        look at a teacher, live or to be recorded, and hands the method what it returns. It must
+        not depend on settings that a search changes, or a record could serve one trial only.
+
+        Args:
+            teacher: A look with what ``wants`` names, without gradients.
+
+        Returns:
+            The look with other maps, each ``[B, D, h, w]`` of floats or booleans.
+        """
+        return teacher
+
     def begin(self, progress: float) -> None:
         """Take note that a step begins.
 

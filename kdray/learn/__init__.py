@@ -1,12 +1,13 @@
 """The training loop for one process, of a teacher or a student; no Ray."""
 
-from kdray.learn.batches import Batches, images_at_once
+from kdray.learn.batches import Batch, Batches, images_at_once
 from kdray.learn.loop import Fitted, Hooks, fit
 from kdray.learn.objective import Labels, Objective, Taught
 from kdray.learn.state import Epoch
 from kdray.learn.world import World
 
 __all__ = [
+    "Batch",
     "Batches",
     "Epoch",
     "Fitted",

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from kdray.data import Dataset, Pool, Views
 from kdray.learn.world import World
 from kdray.net import Net
+
+Places = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,16 @@ class Batch:
         share: What this process's mean loss weighs in the mean over all processes: its own images
             times the processes over all images, so that averaged gradients are those of the
             whole batch.
+        places: Number of each image in its pool ``[B]``; with ``views`` it names what is seen.
+        views: Number of each image's view ``[B]``.
     """
 
     images: Tensor
     labels: Tensor
-    counted: int
-    share: float
+    counted: int = 0
+    share: float = 1.0
+    places: Places = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    views: Places = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
 class Batches:
@@ -59,8 +66,8 @@ class Batches:
         self.views = views
         self.world = world
         self._seed = seed
-        self._pool = pool or Pool(dataset, dataset.split("train"))
-        self.num_train = len(self._pool)
+        self.pool = pool or Pool(dataset, dataset.split("train"))
+        self.num_train = len(self.pool)
         self.steps = max(1, -(-self.num_train // batch_size))
 
     def epoch_seed(self, epoch: int) -> int:
@@ -70,17 +77,25 @@ class Batches:
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """Yield the batches of an epoch, evenly sized, in an order set by seed and epoch."""
-        order = self._pool.order(self._seed, epoch)
+        order = self.pool.order(self._seed, epoch)
         for whole in np.array_split(order, self.steps):
             mine = np.sort(whole[self.world.rank :: self.world.size])
             counted = len(mine)
             if counted == 0:
                 mine = whole[:1]  # every process must take every step
-            images = self.views.train(self._pool.images(mine), epoch, mine)
-            labels = torch.from_numpy(self._pool.labels(mine))
+            places, views = self._named(mine, epoch)
+            images = self.views.train(self.pool.images(mine), views, places)
+            labels = torch.from_numpy(self.pool.labels(mine))
             share = counted * self.world.size / len(whole)
             device = self.world.device
-            yield Batch(images.to(device), labels.to(device), counted, share)
+            yield Batch(images.to(device), labels.to(device), counted, share, places, views)
+
+    def _named(self, samples: Places, epoch: int) -> tuple[Places, Places]:
+        """Return what names the views of samples: their places and their views' numbers."""
+        if self.views.number is None:
+            return samples, np.full(len(samples), epoch)
+        again, places = np.divmod(samples, self.pool.cycle)
+        return places, (epoch - 1 + again) % self.views.number
 
     def logits(self, net: Net, split: str) -> tuple[np.ndarray, np.ndarray]:
         """Return logits ``[N, C]`` and labels ``[N]`` of a split, the net in eval mode."""

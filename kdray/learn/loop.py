@@ -159,7 +159,7 @@ class _Stepper:
             group["lr"] = self.rate
         self._optim.zero_grad(set_to_none=True)
         with self._autocast(batch.images.device.type):
-            terms = self._objective(self.net, batch.images, batch.labels)
+            terms = self._objective(self.net, batch)
         loss = torch.stack(list(terms.values())).sum() * batch.share
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self._scaler.step(self._optim)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kdray.distill import DistillationMethod
+from kdray.learn.batches import Batch
 from kdray.learn.world import World
 from kdray.net import Look, Net, Wants, look
 
@@ -38,8 +39,8 @@ class Objective(ABC):
         return None
 
     @abstractmethod
-    def __call__(self, net: Net, images: Tensor, labels: Tensor) -> Mapping[str, Tensor]:
-        """Return the terms for ``images`` ``[B, c, H, W]`` and ``labels`` ``[B]``."""
+    def __call__(self, net: Net, batch: Batch) -> Mapping[str, Tensor]:
+        """Return the terms for a batch."""
 
 
 class Labels(Objective):
@@ -60,9 +61,9 @@ class Labels(Objective):
         self._weights = class_weights
         self._loss = loss
 
-    def __call__(self, net: Net, images: Tensor, labels: Tensor) -> Mapping[str, Tensor]:
+    def __call__(self, net: Net, batch: Batch) -> Mapping[str, Tensor]:
         """Return the one term, named after the loss."""
-        logits = look(net, images).logits.float()
+        logits, labels = look(net, batch.images).logits.float(), batch.labels
         if self._loss == "cross_entropy":
             return {"cross_entropy": F.cross_entropy(logits, labels, self._weights)}
         targets = F.one_hot(labels, logits.shape[1]).float()
@@ -112,10 +113,10 @@ class Taught(Objective):
         """Tell the method how far the training is."""
         self._method.begin(progress)
 
-    def __call__(self, net: Net, images: Tensor, labels: Tensor) -> Mapping[str, Tensor]:
+    def __call__(self, net: Net, batch: Batch) -> Mapping[str, Tensor]:
         """Return the method's terms."""
-        seen = self._taught(images)
-        return self._method(look(net, images, self._wants[0]), seen, labels)
+        seen = self._taught(batch.images)
+        return self._method(look(net, batch.images, self._wants[0]), seen, batch.labels)
 
     def _taught(self, images: Tensor) -> Look | None:
         if self._teacher is None:

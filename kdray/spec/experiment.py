@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
+    ByteSize,
     ConfigDict,
     Field,
     field_validator,
@@ -111,6 +112,10 @@ class Train(Strict):
     are filled up with mixtures of their images."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Arithmetic of the forward pass; the 16-bit ones use autocast (float16 needs a GPU)."""
+    memory_format: Literal["auto", "channels_last", "contiguous"] = "auto"
+    """Order of the images in memory; `auto` takes the faster one known for model and device."""
+    compile: bool = False
+    """Compile the model by `torch.compile`: for long runs, and for small students on a GPU."""
 
 
 class Training(Strict):
@@ -134,15 +139,53 @@ class Training(Strict):
         return train
 
 
+class Knowledge(Strict):
+    """What is recorded of the teachers, so that no trial has to run them."""
+
+    mode: Literal["record", "live"] = "record"
+    """`record`: each teacher looks once at each view; `live`: it runs in every training step."""
+    views: int | None = Field(8, ge=1)
+    """Different views of each image that students see, in turn from epoch to epoch; null: one for
+    each epoch. Without augmentation there is one."""
+    budget: ByteSize = Field(ByteSize(20 * 10**9), validate_default=False)
+    """Storage for maps, of all teachers together; what does not fit is computed live. Logits are
+    always recorded."""
+    dtype: Literal["float16", "float32"] = "float16"
+    """Numbers of recorded maps; logits are float32."""
+
+
+class Ensemble(Strict):
+    """Several teachers that teach together: the mean of their logits."""
+
+    id: Name
+    """How the job, the tables and the results call it."""
+    of: Many[Name] = Field(min_length=2)
+    """Ids of the teachers."""
+
+
 class Search(Strict):
-    """The search for each pair and method over its hyperparameters and the learning rate."""
+    """The search over all pairs and methods, their hyperparameters and the learning rate."""
 
     trials: int = Field(8, ge=0)
-    """Trials of each pair and method; 0: no search, the methods' defaults are used."""
-    sampler: Literal["tpe", "random"] = "tpe"
-    """`tpe` (tree-structured Parzen estimator) learns from earlier trials; `random` does not."""
-    scheduler: Literal["asha", "none"] = "asha"
-    """`asha` stops weak trials early (asynchronous successive halving)."""
+    """Trials a pair and method, on average; 0: no search, the methods' defaults are used. A grid
+    has as many as it has combinations."""
+    min_trials: int | None = Field(None, ge=1)
+    """Trials that each pair and method has at least; the sampler gives the others to those that
+    promise most. Null: all have `trials`."""
+    hours: float | None = Field(None, gt=0)
+    """No trial begins after so many hours of searching, once all have `min_trials`; null: no
+    limit."""
+    gpu_hours: float | None = Field(None, gt=0)
+    """The same, counted in hours of GPUs."""
+    sampler: Literal["tpe", "random", "grid", "nsga2"] = "tpe"
+    """`tpe` (tree-structured Parzen estimator) learns from earlier trials; `random` does not;
+    `grid` tries every combination of choices and steps; `nsga2` (a genetic algorithm) is made for
+    several objectives."""
+    against: Many[Literal["latency_ms", "macs", "parameters", "file_mb"]] = ()
+    """Costs of the student to be kept low beside `train.select`: the result is a Pareto front."""
+    scheduler: Literal["asha", "median", "hyperband", "none"] = "asha"
+    """What stops weak trials early, among those of the same pair and method: `asha` (asynchronous
+    successive halving), `median` (worse than the median so far) or `hyperband`."""
     grace_epochs: int = Field(1, ge=1)
     """No trial is stopped before so many epochs."""
     reduction_factor: int = Field(3, ge=2)
@@ -153,8 +196,14 @@ class Search(Strict):
     """Space of the learning rate; null: fixed at `train.student.learning_rate`."""
     seed: int = Field(0, ge=0)
     """Seed of the sampler."""
-    concurrent: int = Field(1, ge=1)
-    """Trials at once. With 1, an interrupted search ends exactly as an undisturbed one."""
+    concurrent: int | None = Field(None, ge=1)
+    """Trials at once; null: as many as the cluster has room for. With 1, an interrupted search
+    ends exactly as an undisturbed one."""
+    workers: int = Field(1, ge=1)
+    """Workers that share one trial (data parallel, on Ray Train)."""
+    warm_start: str | None = None
+    """An earlier search whose trials the sampler learns from: the name of a job in the same
+    storage, or the path or URI of its folder."""
 
     @field_validator("learning_rate")
     @classmethod
@@ -207,6 +256,8 @@ class Resources(Strict):
     """CPUs of a worker or trial; null: the CPUs of a node divided by what runs at once."""
     gpus_per_worker: float = Field(0, ge=0)
     """GPUs of a worker or trial; a share such as 0.5 lets trials share one GPU."""
+    autoscale: bool = False
+    """Ask for workers and trials that the cluster has no room for yet: it may grow."""
     max_failures: int = Field(3, ge=0)
     """Worker deaths that a training run survives, from its last checkpoint."""
 
@@ -235,6 +286,8 @@ class Experiment(Strict):
     """The images."""
     teachers: Many[ModelRef] = ()
     """Models that are pretrained and then taught from: `resnet101`, or `{id, model}`."""
+    ensembles: Many[Ensemble] = ()
+    """Teachers that teach together, as further teachers of the pairs."""
     students: Many[ModelRef] = Field(min_length=1)
     """Models that learn from the teachers."""
     pairs: Annotated[
@@ -249,6 +302,8 @@ class Experiment(Strict):
     """How students learn; `none` (no teacher) is the baseline of the comparisons."""
     train: Training = Training()
     """How teachers and students are trained."""
+    knowledge: Knowledge = Knowledge()
+    """What is recorded of the teachers."""
     search: Search = Search()
     """The search for the best settings of each pair and method."""
     evaluate: Evaluate = Evaluate()
@@ -264,14 +319,22 @@ class Experiment(Strict):
 
     @model_validator(mode="after")
     def _names_fit(self) -> Experiment:
-        ids = [model.id for model in (*self.teachers, *self.students)]
+        ids = [model.id for model in (*self.all_teachers(), *self.students)]
         twice = sorted({name for name in ids if ids.count(name) > 1})
         if twice:
             raise ValueError(f"the id {twice[0]!r} stands for two models: give each its own `id`")
         names = [method.name for method in self.methods]
         if len(set(names)) < len(names):
             raise ValueError("a method is listed twice: list each once, with its spaces")
+        teachers = {model.id for model in self.teachers}
+        strange = sorted({name for item in self.ensembles for name in item.of} - teachers)
+        if strange:
+            raise ValueError(f"ensembles: no teacher is called {strange[0]!r}")
         return self
+
+    def all_teachers(self) -> tuple[Model | Ensemble, ...]:
+        """Return the teachers and the ensembles of them."""
+        return (*self.teachers, *self.ensembles)
 
     def all_pairs(self) -> tuple[Pair, ...]:
         """Return the pairs of the job: those listed, or every teacher with every student."""
@@ -280,5 +343,5 @@ class Experiment(Strict):
         return tuple(
             Pair(teacher=teacher.id, student=student.id)
             for student in self.students
-            for teacher in self.teachers
+            for teacher in self.all_teachers()
         )

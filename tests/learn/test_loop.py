@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from kdray.data import Dataset
 from kdray.errors import RunError
-from kdray.learn import Epoch, Fitted, Hooks, Labels, Objective, Taught, fit
+from kdray.learn import Batch, Epoch, Fitted, Hooks, Labels, Objective, Taught, fit
 from kdray.net import Net
 from kdray.spec.experiment import Train
 from tests.learn.small import Adapted, ToTeacher, make_batches, small_net
@@ -122,8 +122,8 @@ def test_a_teacher_stays_as_it_was_to_the_last_byte(dataset: Dataset) -> None:
 
 
 class Broken(Objective):
-    def __call__(self, net: Net, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        return {"broken": net.module(images).sum() * float("inf")}
+    def __call__(self, net: Net, batch: Batch) -> dict[str, Tensor]:
+        return {"broken": net.module(batch.images).sum() * float("inf")}
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_with_advice(dataset: Dataset) -> None:
@@ -231,13 +231,13 @@ def test_binary_cross_entropy_takes_each_class_against_the_rest() -> None:
         for i, label in enumerate(labels.tolist())
         for k in range(3)
     ]
-    terms = Labels(loss="bce")(net, images, labels)
+    terms = Labels(loss="bce")(net, Batch(images, labels))
     assert list(terms) == ["bce"]
     assert terms["bce"].item() == pytest.approx(np.mean(each), rel=1e-5)
     weights = np.array([1.0, 2.0, 4.0])
     shares = weights[labels.numpy()] / weights[labels.numpy()].sum()
     expected = (np.array(each).reshape(4, 3).mean(1) * shares).sum()
-    weighed = Labels(torch.from_numpy(weights).float(), "bce")(net, images, labels)
+    weighed = Labels(torch.from_numpy(weights).float(), "bce")(net, Batch(images, labels))
     assert weighed["bce"].item() == pytest.approx(expected, rel=1e-5)
 
 
@@ -245,12 +245,12 @@ def test_class_weights_weigh_the_rare_class_more(dataset: Dataset) -> None:
     images, labels = torch.zeros(2, 1, 12, 12), torch.tensor([0, 2])
     net = small_net()
     net.module.eval()
-    plain = Labels()(net, images, labels)["cross_entropy"]
+    plain = Labels()(net, Batch(images, labels))["cross_entropy"]
     logits = net.module(images)
     log_p = logits.log_softmax(1)
     weights = torch.tensor([1.0, 1.0, 3.0])
     expected = -(log_p[0, 0] + 3 * log_p[1, 2]) / 4
-    assert Labels(weights)(net, images, labels)["cross_entropy"].item() == pytest.approx(
+    assert Labels(weights)(net, Batch(images, labels))["cross_entropy"].item() == pytest.approx(
         expected.item()
     )
     assert plain != expected

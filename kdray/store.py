@@ -72,7 +72,7 @@ class Store:
         except OSError as error:
             raise StoreError(f"{self.uri}/{name}", f"cannot be read: {error}.") from error
 
-    def write(self, name: str, data: bytes) -> None:
+    def write(self, name: str, data: bytes | memoryview) -> None:
         """Write a file whole: under a temporary name, then moved into place.
 
         Raises:
@@ -195,6 +195,25 @@ class Store:
                 destination_filesystem=pafs.LocalFileSystem(),
             )
             _rename(temporary, target)
+        return target
+
+    def fetch_file(self, name: str) -> Path:
+        """Return a local path of a file that never changes; a remote one is copied once.
+
+        Raises:
+            StoreError: The file is not there.
+        """
+        if self.is_local:
+            return Path(self.path(name))
+        target = self._cache / "in" / self.path(name)
+        if not target.exists():
+            data = self.read(name)
+            if data is None:
+                raise StoreError(f"{self.uri}/{name}", "there is no such file.")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = target.with_name(f".{uuid.uuid4().hex[:12]}.tmp")
+            temporary.write_bytes(data)
+            os.replace(temporary, target)
         return target
 
     @contextmanager

@@ -30,7 +30,10 @@ def changed(one: Plan, other: Plan) -> set[str]:
     return {step.kind for step in other.steps() if step.id not in known}
 
 
-ALL = {"prepare", "pretrain", "search", "distil", "evaluate", "explain", "promote"}
+ALL = {"prepare", "pretrain", "record", "search", "distil", "evaluate", "explain", "promote"}
+MEASURED = {"evaluate", "explain", "promote"}
+BIG = {"id": "big", "model": "cnn5"}
+HUGE = {"id": "huge", "model": {"name": "cnn5", "params": {"widths": [4, 4, 4, 4, 4]}}}
 
 
 def test_the_same_job_has_the_same_keys() -> None:
@@ -43,7 +46,7 @@ def test_other_images_change_every_step() -> None:
 
 def test_other_spaces_of_the_search_train_no_teacher_again() -> None:
     other = plan(methods=["none", {"name": "kd", "search": {"alpha": {"min": 0.2, "max": 0.3}}}])
-    assert changed(plan(), other) == ALL - {"prepare", "pretrain"}
+    assert changed(plan(), other) == {"search", "distil", *MEASURED}
 
 
 def test_spaces_that_do_not_go_together_with_what_is_fixed_are_refused() -> None:
@@ -61,11 +64,84 @@ def test_what_only_the_reader_sees_changes_no_step() -> None:
     assert changed(plan(), plan(description="other words")) == set()
 
 
-def test_another_seed_repeats_also_the_search_of_the_student_alone() -> None:
-    first, other = plan(), plan(train={"seed": 1})
-    alone = [next(arm for arm in made.arms if arm.arm.teacher is None) for made in (first, other)]
-    keys = [arm.search.key for arm in alone if arm.search is not None]
-    assert len(set(keys)) == 2
+def test_another_seed_repeats_all_but_the_images() -> None:
+    assert changed(plan(), plan(train={"seed": 1})) == ALL - {"prepare"}
+
+
+def test_all_arms_share_one_search() -> None:
+    made = plan()
+    assert made.search is not None
+    assert made.search.facts["arms"] == 2
+    assert [step.kind for step in made.steps()].count("search") == 1
+    assert all(made.search.id in step.needs for arm in made.arms for step in arm.distil)
+
+
+def test_an_arm_with_nothing_to_search_waits_for_no_search() -> None:
+    made = plan(search={"trials": 2})
+    alone, taught = made.arms
+    assert made.search is not None
+    assert made.search.id not in alone.distil[0].needs
+    assert made.search.id in taught.distil[0].needs
+
+
+def test_other_trials_to_learn_from_repeat_the_search() -> None:
+    job = plan(search={"warm_start": "earlier"}).job
+    first, other = (make_plan(job, "images", warm_start=name) for name in ("a", "b"))
+    assert changed(first, other) == {"search", "distil", *MEASURED}
+
+
+def test_runs_wait_for_the_records_of_their_teachers() -> None:
+    made = plan()
+    alone, taught = made.arms
+    record = made.record["big"]
+    assert record.needs == (made.pretrain["big"].id,)
+    assert record.id not in alone.distil[0].needs
+    assert record.id in taught.distil[0].needs
+    assert made.search is not None
+    assert record.id in made.search.needs
+
+
+def test_live_knowledge_has_no_records() -> None:
+    made = plan(knowledge={"mode": "live"})
+    assert made.record == {}
+    assert made.pretrain["big"].id in made.arms[1].distil[0].needs
+
+
+def test_logits_are_recorded_once_for_all_methods_and_students() -> None:
+    more = plan(methods=["none", "kd", "soft_hard"], search={"trials": 0})
+    budget = plan(knowledge={"budget": "1MB", "dtype": "float32"})
+    assert "record" not in changed(plan(), more) | changed(plan(), budget)
+
+
+def test_more_views_are_another_recording() -> None:
+    longer = {"student": {"epochs": 20}}
+    few = plan(train=longer, knowledge={"views": 4})
+    many = plan(train=longer, knowledge={"views": None})
+    assert (few.views, many.views) == (4, 20)
+    assert changed(few, many) == ALL - {"prepare", "pretrain"}
+
+
+def test_no_more_views_are_recorded_than_epochs_show() -> None:
+    assert plan(train={"student": {"epochs": 3}}).views == 3
+    assert plan(train={"student": {"epochs": 3}}, search={"epochs": 5}).views == 5
+    assert plan(train={"student": {"epochs": 30}}).views == 8
+
+
+def test_images_that_nothing_changes_have_one_view() -> None:
+    data = {"source": "phantom", "image_size": 32, "channels": 1, "augment": "none"}
+    assert plan(data=data).views == 1
+
+
+def test_what_fits_the_budget_depends_on_the_maps_of_all_teachers() -> None:
+    def both(**changes: Any) -> Plan:
+        return plan(teachers=[BIG, HUGE], methods=["kd", "ikd"], search={"trials": 0}, **changes)
+
+    one = both()
+    assert {"record"} <= changed(one, both(knowledge={"budget": "1MB"}))
+    only_big = [{"name": "ikd", "teachers": ["big"]}, "kd"]
+    other = plan(teachers=[BIG, HUGE], methods=only_big, search={"trials": 0})
+    assert other.record["big"].key != one.record["big"].key
+    assert other.record["huge"].key != one.record["huge"].key
 
 
 def test_another_name_of_a_model_reaches_the_steps_that_print_it() -> None:
@@ -129,3 +205,38 @@ def test_a_preset_and_its_part_spelled_out_share_their_steps() -> None:
     one = plan(teachers=[{"id": "big", "model": "visformer_small"}])
     assert changed(one, plan(teachers=[{"id": "big", "model": spelled}])) == set()
     assert "pretrain" in changed(one, plan(teachers=[{"id": "big", "model": "densenet121"}]))
+
+
+def together(**changes: Any) -> Plan:
+    ensemble = {"id": "both", "of": ["big", "huge"]}
+    return plan(**{"teachers": [BIG, HUGE], "ensembles": [ensemble], **changes})
+
+
+def test_an_ensemble_teaches_like_any_teacher() -> None:
+    made = together(pairs=[{"teacher": "both", "student": "small"}])
+    taught = made.arms[1]
+    assert taught.arm.label == "small <- both (kd)"
+    assert taught.arm.teachers == ("big", "huge")
+    assert {made.record["big"].id, made.record["huge"].id} <= set(taught.distil[0].needs)
+    assert [item.id for item in made.ensembles] == ["both"]
+
+
+def test_all_pairs_hold_the_ensembles_too() -> None:
+    labels = [arm.arm.label for arm in together().arms]
+    assert labels == [
+        "small alone",
+        *(f"small <- {name} (kd)" for name in ("big", "huge", "both")),
+    ]
+
+
+def test_an_ensemble_that_nobody_learns_from_is_not_measured() -> None:
+    made = together(pairs=[{"teacher": "big", "student": "small"}])
+    assert made.ensembles == ()
+    assert list(made.pretrain) == ["big"]
+
+
+def test_a_method_that_looks_at_maps_refuses_an_ensemble() -> None:
+    with pytest.raises(JobError, match=r"methods\.1.*ikd looks.*both.*`methods\[1\]\.teachers`"):
+        together(methods=["none", "ikd"])
+    made = together(methods=["none", {"name": "ikd", "teachers": ["big", "huge"]}])
+    assert "small <- both (ikd)" not in [arm.arm.label for arm in made.arms]

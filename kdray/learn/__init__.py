@@ -4,6 +4,7 @@ from kdray.learn.batches import Batch, Batches, images_at_once
 from kdray.learn.loop import Fitted, Hooks, fit
 from kdray.learn.objective import Labels, Objective, Taught
 from kdray.learn.state import Epoch
+from kdray.learn.teachers import Live, Mean, Recorded, Teacher
 from kdray.learn.world import World
 
 __all__ = [
@@ -13,8 +14,12 @@ __all__ = [
     "Fitted",
     "Hooks",
     "Labels",
+    "Live",
+    "Mean",
     "Objective",
+    "Recorded",
     "Taught",
+    "Teacher",
     "World",
     "fit",
     "images_at_once",

@@ -12,8 +12,9 @@ from torch.nn import functional as F
 
 from kdray.distill import DistillationMethod
 from kdray.learn.batches import Batch
+from kdray.learn.teachers import Teacher
 from kdray.learn.world import World
-from kdray.net import Look, Net, Wants, look
+from kdray.net import Net, Wants, look
 
 
 class Objective(ABC):
@@ -75,11 +76,11 @@ class Labels(Objective):
 
 
 class Taught(Objective):
-    """A method, with one look at student and teacher a step, the teacher fixed in eval mode.
+    """A method, with one look at student and teacher a step.
 
     Args:
         method: The method.
-        teacher: The teacher's net; None for a method that needs none.
+        teacher: The teacher, live or recorded; None for a method that needs none.
         student: The net that is to be trained.
         sample: Images ``[B, c, H, W]`` of the size to come, on the nets' device, for shapes.
         seed: Seed of the method's own modules.
@@ -91,16 +92,17 @@ class Taught(Objective):
     def __init__(
         self,
         method: DistillationMethod,
-        teacher: Net | None,
+        teacher: Teacher | None,
         student: Net,
         sample: Tensor,
         seed: int = 0,
     ) -> None:
         self._method = method
         self._teacher = teacher
+        self._wants, theirs = method.wants(student, None if teacher is None else teacher.net)
         if teacher is not None:
-            teacher.module.eval().requires_grad_(False)
-        self._wants = method.wants(student, teacher)
+            teacher.ask(theirs, method.reduce)
+        self._looks = (self._wants, theirs) != (Wants(), Wants())
         self.adapters = self._made(student, sample, seed)
         self._method.adapted = self.adapters
 
@@ -115,24 +117,18 @@ class Taught(Objective):
 
     def __call__(self, net: Net, batch: Batch) -> Mapping[str, Tensor]:
         """Return the method's terms."""
-        seen = self._taught(batch.images)
-        return self._method(look(net, batch.images, self._wants[0]), seen, batch.labels)
-
-    def _taught(self, images: Tensor) -> Look | None:
-        if self._teacher is None:
-            return None
-        with torch.no_grad():
-            return look(self._teacher, images, self._wants[1])
+        seen = None if self._teacher is None else self._teacher.look(batch)
+        return self._method(look(net, batch.images, self._wants), seen, batch.labels)
 
     def _made(self, student: Net, sample: Tensor, seed: int) -> nn.Module | None:
         """Return the method's own modules, from a look that leaves the student as it was."""
-        teacher = None if self._wants == (Wants(), Wants()) else self._taught(sample)
-        if teacher is None:
+        if self._teacher is None or not self._looks:
             return None
+        teacher = self._teacher.shapes(sample)
         training = student.module.training
         student.module.eval()
         with torch.no_grad():
-            seen = look(student, sample, self._wants[0])
+            seen = look(student, sample, self._wants)
         student.module.train(training)
         with torch.random.fork_rng():
             torch.manual_seed(seed)

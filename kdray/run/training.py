@@ -12,7 +12,7 @@ import torch
 
 from kdray import parts
 from kdray.data import Dataset, Pool, Views, training_pool
-from kdray.learn import Batches, Epoch, Fitted, Hooks, Labels, Objective, Taught, World, fit
+from kdray.learn import Batches, Epoch, Fitted, Hooks, Labels, Live, Objective, Taught, World, fit
 from kdray.models import build_model
 from kdray.net import Net
 from kdray.registry.package import read_package, write_package
@@ -150,7 +150,8 @@ def _objective(work: Assignment, store: Store, pool: Pool, world: World, net: Ne
     teacher = None if work.teacher is None else _teacher(store.uri, work.teacher, world.device)
     info = pool.dataset.info
     sample = torch.zeros(1, info.channels, info.image_size, info.image_size, device=world.device)
-    return Taught(method, teacher, net, sample, work.seed)
+    live = None if teacher is None else Live(teacher)
+    return Taught(method, live, net, sample, work.seed)
 
 
 def _class_weights(pool: Pool, world: World) -> torch.Tensor:

@@ -8,7 +8,7 @@ import torch
 
 from kdray.distill.hdkd import Method, Params
 from kdray.errors import ModelError
-from kdray.learn import Taught
+from kdray.learn import Live, Taught
 from kdray.net import Look, Wants
 from tests.distill.small import make_lesson, small_net
 
@@ -84,7 +84,7 @@ def test_the_heads_are_looked_at_where_the_student_has_them() -> None:
 def test_stages_of_other_shapes_are_refused_with_both_shapes() -> None:
     sample = torch.zeros(1, 1, 16, 16)
     with pytest.raises(ModelError, match=r"stage1 of the student is 4 x 8 x 8, .* 8 x 8 x 8"):
-        Taught(Method(Params()), small_net(seed=1, width=2), small_net(), sample)
+        Taught(Method(Params()), Live(small_net(seed=1, width=2)), small_net(), sample)
 
 
 def test_equal_maps_cost_nothing() -> None:

@@ -8,7 +8,7 @@ import torch
 
 from kdray.distill.ikd import Method, Params
 from kdray.errors import ModelError
-from kdray.learn import Taught
+from kdray.learn import Batch, Live, Taught
 from kdray.net import Look, Tap, Wants
 from tests.distill.small import bare_net, make_lesson, small_net
 
@@ -74,10 +74,10 @@ def test_stages_are_paired_from_the_last_backwards() -> None:
 
 def test_a_wider_teacher_is_reached_through_the_adapters() -> None:
     student, teacher = small_net(), small_net(width=2)
-    taught = Taught(Method(Params()), teacher, student, torch.zeros(1, 1, 16, 16))
+    taught = Taught(Method(Params()), Live(teacher), student, torch.zeros(1, 1, 16, 16))
     shapes = [tuple(one.shape) for one in taught.adapters.parameters() if one.ndim == 4]  # type: ignore[union-attr]
     assert shapes == [(8, 4, 1, 1), (12, 6, 1, 1), (16, 8, 1, 1)]
-    terms = taught(student, torch.randn(2, 1, 16, 16), torch.tensor([0, 1]))
+    terms = taught(student, Batch(torch.randn(2, 1, 16, 16), torch.tensor([0, 1])))
     terms["features"].backward()
     for one in (*taught.adapters.parameters(), student.module.stages[0][0].weight):  # type: ignore[union-attr, index]
         assert one.grad is not None
@@ -87,7 +87,7 @@ def test_a_wider_teacher_is_reached_through_the_adapters() -> None:
 def test_the_same_seed_gives_the_same_adapters() -> None:
     sample = torch.zeros(1, 1, 16, 16)
     first, again, other = (
-        Taught(Method(Params()), small_net(), small_net(), sample, seed).adapters
+        Taught(Method(Params()), Live(small_net()), small_net(), sample, seed).adapters
         for seed in (4, 4, 5)
     )
     assert first is not None

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from kdray import parts
 from kdray.distill import DistillationMethod
 from kdray.errors import ModelError
-from kdray.learn import Taught, World
+from kdray.learn import Batch, Live, Taught, World
 from kdray.net import Look
 from tests.distill.small import Lesson, bare_net, leaves, make_lesson, small_net, with_leaves
 
@@ -206,11 +206,11 @@ def test_one_step_moves_the_student_once_and_the_teacher_not_at_all(
     before = {key: value.clone() for key, value in teacher.module.state_dict().items()}
     module = parts.load("distill", name)
     taught = Taught(
-        module.Method(module.Params()), teacher, student, torch.zeros(1, 1, 16, 16), seed=0
+        module.Method(module.Params()), Live(teacher), student, torch.zeros(1, 1, 16, 16), seed=0
     )
     taught.spread(World())
     student.module.train()
-    terms = taught(student, torch.randn(3, 1, 16, 16), torch.tensor([0, 3, 3]))
+    terms = taught(student, Batch(torch.randn(3, 1, 16, 16), torch.tensor([0, 3, 3])))
     total(dict(terms)).backward()
     moved = [one for one in student.module.parameters() if one.grad is not None]
     assert any(one.grad.abs().max() > 0 for one in moved if one.grad is not None)
@@ -225,9 +225,11 @@ def test_one_step_moves_the_student_once_and_the_teacher_not_at_all(
 def test_a_step_in_bfloat16_is_finite(name: str) -> None:
     student, teacher = small_net(seed=1), small_net(seed=2)
     module = parts.load("distill", name)
-    taught = Taught(module.Method(module.Params()), teacher, student, torch.zeros(1, 1, 16, 16))
+    taught = Taught(
+        module.Method(module.Params()), Live(teacher), student, torch.zeros(1, 1, 16, 16)
+    )
     with torch.autocast("cpu", torch.bfloat16):
-        terms = taught(student, torch.randn(1, 1, 16, 16), torch.tensor([1]))
+        terms = taught(student, Batch(torch.randn(1, 1, 16, 16), torch.tensor([1])))
     loss = total(dict(terms))
     loss.backward()
     assert loss.dtype == torch.float32

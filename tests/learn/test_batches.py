@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, distributed, multiprocessing
 
 from kdray.data import Dataset
-from kdray.learn import Labels, Taught, World, fit, images_at_once
+from kdray.learn import Labels, Live, Taught, World, fit, images_at_once
 from kdray.spec.experiment import Train
 from tests.learn.small import Adapted, make_batches, small_net
 
@@ -65,7 +65,7 @@ def _trained(dataset: Dataset, world: World) -> dict[str, Tensor]:
     settings = Train(epochs=2, learning_rate=0.05, optimizer="sgd", schedule="constant")
     # Without batch norm: its statistics are those of each process's own images.
     student, other, teacher = (small_net(norm=False) for _ in range(3))
-    taught = Taught(Adapted(), teacher, student, torch.zeros(1, 1, 12, 12))
+    taught = Taught(Adapted(), Live(teacher), student, torch.zeros(1, 1, 12, 12))
     states = {
         "taught": fit(student, taught, make_batches(dataset, world), settings).state,
         "alone": fit(other, Labels(), make_batches(dataset, world), settings).state,

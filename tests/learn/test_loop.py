@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from kdray.data import Dataset
 from kdray.errors import RunError
-from kdray.learn import Batch, Epoch, Fitted, Hooks, Labels, Objective, Taught, fit
+from kdray.learn import Batch, Epoch, Fitted, Hooks, Labels, Live, Objective, Taught, fit
 from kdray.net import Net
 from kdray.spec.experiment import Train
 from tests.learn.small import Adapted, ToTeacher, make_batches, small_net
@@ -104,7 +104,7 @@ def adapted(dataset: Dataset, hooks: Hooks | None = None) -> tuple[Fitted, Taugh
     """Train with an adapter, from seeds."""
     torch.manual_seed(5)
     student, teacher = small_net(), small_net()
-    taught = Taught(Adapted(), teacher, student, torch.zeros(1, 1, 12, 12), seed=3)
+    taught = Taught(Adapted(), Live(teacher), student, torch.zeros(1, 1, 12, 12), seed=3)
     return fit(student, taught, make_batches(dataset), SETTINGS, "macro_f1", hooks), taught
 
 
@@ -113,7 +113,7 @@ def test_a_teacher_stays_as_it_was_to_the_last_byte(dataset: Dataset) -> None:
     teacher.module.train()
     before = {name: value.clone() for name, value in teacher.module.state_dict().items()}
     student = small_net()
-    objective = Taught(ToTeacher(), teacher, student, torch.zeros(1, 1, 12, 12))
+    objective = Taught(ToTeacher(), Live(teacher), student, torch.zeros(1, 1, 12, 12))
     fit(student, objective, make_batches(dataset), SETTINGS)
     assert not teacher.module.training
     for name, value in teacher.module.state_dict().items():
@@ -144,7 +144,10 @@ def test_bfloat16_trains(dataset: Dataset) -> None:
 def test_the_progress_told_is_the_share_of_steps_done(dataset: Dataset) -> None:
     student, batches, method = small_net(), make_batches(dataset), ToTeacher()
     fit(
-        student, Taught(method, small_net(), student, torch.zeros(1, 1, 12, 12)), batches, SETTINGS
+        student,
+        Taught(method, Live(small_net()), student, torch.zeros(1, 1, 12, 12)),
+        batches,
+        SETTINGS,
     )
     total = 4 * batches.steps
     assert method.progress == [step / total for step in range(total)]
@@ -155,7 +158,7 @@ def test_a_cut_run_goes_on_with_the_progress_it_had(dataset: Dataset, cut: int) 
     disk, told = Disk(), []
     for stop_after in (cut, 99):
         student, method, batches = small_net(), ToTeacher(), make_batches(dataset)
-        taught = Taught(method, small_net(), student, torch.zeros(1, 1, 12, 12))
+        taught = Taught(method, Live(small_net()), student, torch.zeros(1, 1, 12, 12))
         fit(student, taught, batches, SETTINGS, "macro_f1", disk.hooks(stop_after))
         told += method.progress
     total = 4 * make_batches(dataset).steps
@@ -194,7 +197,7 @@ def test_the_sample_look_leaves_the_student_and_the_random_numbers_as_they_were(
     torch.manual_seed(9)
     expected = torch.rand(3)
     torch.manual_seed(9)
-    Taught(Adapted(), teacher, student, torch.ones(1, 1, 12, 12), seed=3)
+    Taught(Adapted(), Live(teacher), student, torch.ones(1, 1, 12, 12), seed=3)
     assert torch.equal(torch.rand(3), expected)
     assert student.module.training
     for name, value in student.module.state_dict().items():

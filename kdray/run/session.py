@@ -138,15 +138,15 @@ def value_of(reference: Any) -> Any:
 def share_of(resources: Resources, at_once: int) -> Share:
     """Return what each of ``at_once`` workers or trials gets.
 
+    With ``autoscale`` the nodes that are up are no limit: more are waited for.
+
     Raises:
         RunError: The cluster can never give it to so many at once.
     """
     gpus = resources.gpus_per_worker
-    nodes = [
-        (node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
-        for node in ray.nodes()
-        if node["Alive"]
-    ]
+    if resources.autoscale:
+        return Share(_even(resources.cpus_per_worker or 1.0), gpus)
+    nodes = _nodes()
     cpus = _even(resources.cpus_per_worker or even_cpus(nodes, gpus, at_once))
     num_fit = sum(_fitting(node, cpus, gpus) for node in nodes)
     if num_fit >= at_once:
@@ -156,8 +156,18 @@ def share_of(resources: Resources, at_once: int) -> Share:
         "resources",
         f"{at_once} at once of {cpus:g} CPU and {gpus:g} GPU each: the cluster has room for "
         f"{num_fit} (nodes: {have}).",
-        "Lower workers, search.concurrent, cpus_per_worker or gpus_per_worker.",
+        "Lower workers, search.concurrent, cpus_per_worker or gpus_per_worker; or, where the "
+        "cluster grows by itself, set resources.autoscale: true.",
     )
+
+
+def room(resources: Resources) -> int:
+    """Return how many trials the nodes that are up have room for at once; at least 1.
+
+    A trial takes ``cpus_per_worker`` CPUs, or one where that is left open.
+    """
+    cpus = _even(resources.cpus_per_worker or 1.0)
+    return max(1, sum(_fitting(node, cpus, resources.gpus_per_worker) for node in _nodes()))
 
 
 def even_cpus(nodes: Sequence[tuple[float, float]], gpus: float, at_once: int) -> float:
@@ -174,6 +184,15 @@ def even_cpus(nodes: Sequence[tuple[float, float]], gpus: float, at_once: int) -
         share for share in rounded if sum(_fitting(n, share, gpus) for n in nodes) >= at_once
     ]
     return fitting[-1] if fitting else 1.0
+
+
+def _nodes() -> list[tuple[float, float]]:
+    """Return CPUs and GPUs of each node that is up."""
+    return [
+        (node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
 
 
 def _even(cpus: float) -> float:

@@ -6,7 +6,7 @@ import pytest
 import ray
 
 from kdray.errors import RunError
-from kdray.run.session import Share, share_of
+from kdray.run.session import Share, room, share_of
 from kdray.spec.experiment import Resources
 
 
@@ -61,5 +61,54 @@ def test_what_could_only_be_waited_for_without_end_is_refused(
     resources: dict[str, float],
 ) -> None:
     nodes(monkeypatch, *sizes)
-    with pytest.raises(RunError, match=r"the cluster has room for .* Lower workers"):
+    with pytest.raises(
+        RunError, match=r"the cluster has room for .* Lower workers.*autoscale: true"
+    ):
         share_of(Resources.model_validate(resources), at_once)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "resources", "trials"),
+    [
+        ([(2, 0)], {}, 2),
+        ([(2, 0), (5, 0)], {}, 7),
+        ([(3, 0), (3, 0)], {"cpus_per_worker": 2}, 2),  # a CPU of each node is left over
+        ([(2, 0)], {"cpus_per_worker": 0.5}, 4),
+        ([(64, 0), (8, 2)], {"gpus_per_worker": 1}, 2),
+        ([(8, 1)], {"gpus_per_worker": 0.25}, 4),
+        ([(2, 1)], {"gpus_per_worker": 0.25}, 2),  # there are only two CPUs
+        ([(2, 0)], {"cpus_per_worker": 4}, 1),  # share_of says what is wrong
+    ],
+)
+def test_as_many_trials_run_at_once_as_there_is_room_for(
+    monkeypatch: pytest.MonkeyPatch,
+    sizes: list[tuple[float, float]],
+    resources: dict[str, float],
+    trials: int,
+) -> None:
+    nodes(monkeypatch, *sizes)
+    assert room(Resources.model_validate(resources)) == trials
+
+
+def test_the_trials_there_is_room_for_get_what_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes(monkeypatch, (3, 0), (8, 2))
+    for asked in ({}, {"cpus_per_worker": 2}, {"gpus_per_worker": 0.5}):
+        resources = Resources.model_validate(asked)
+        share = share_of(resources, room(resources))
+        assert share.cpus >= (resources.cpus_per_worker or 1)
+        assert share.gpus == resources.gpus_per_worker
+
+
+@pytest.mark.parametrize(
+    ("resources", "share"),
+    [
+        ({}, Share(1, 0)),
+        ({"cpus_per_worker": 16}, Share(16, 0)),
+        ({"cpus_per_worker": 4, "gpus_per_worker": 2}, Share(4, 2)),
+    ],
+)
+def test_a_cluster_that_grows_may_be_asked_for_what_no_node_has_yet(
+    monkeypatch: pytest.MonkeyPatch, resources: dict[str, float], share: Share
+) -> None:
+    nodes(monkeypatch, (2, 0))
+    assert share_of(Resources.model_validate({"autoscale": True, **resources}), 8) == share

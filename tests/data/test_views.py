@@ -227,6 +227,29 @@ def test_a_view_of_all_changes_is_the_same_in_any_batch(images: np.ndarray) -> N
         assert torch.equal(made.train(images[[place]], 1, [place])[0], whole[place])
 
 
+@pytest.mark.parametrize("augment", ["light", "hdkd"])
+def test_parts_of_a_large_batch_are_that_batch_whatever_the_threads(augment: str) -> None:
+    many = np.random.default_rng(1).integers(0, 256, (11, 61, 61, 3), dtype=np.uint8)
+    chosen = Data.model_validate({"source": "phantom", "augment": augment}).augment
+    made = Views(chosen, 5, MEAN, STD)
+    whole = made.train(many, 2, np.arange(11))
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        parts = [made.train(many[at : at + 4], 2, np.arange(11)[at : at + 4]) for at in (0, 4, 8)]
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(torch.cat(parts), whole)
+
+
+def test_images_on_the_device_give_the_views_of_those_in_memory(images: np.ndarray) -> None:
+    made = Views(Augment(), 3, MEAN, STD)
+    there = torch.from_numpy(images)
+    assert torch.equal(made.train(there, 2, np.arange(9)), made.train(images, 2, np.arange(9)))
+    assert torch.equal(made.plain(there), made.plain(images))
+    np.testing.assert_array_equal(there.numpy(), images)
+
+
 def test_augmentations_have_names() -> None:
     found = {
         name: Data.model_validate({"source": "phantom", "augment": name}).augment

@@ -8,7 +8,13 @@ from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 
 from kdray.distill._method import DistillationMethod, need_teacher
-from kdray.distill._saliency import Masking, saliency, saliency_wants
+from kdray.distill._saliency import (
+    Masking,
+    reduced,
+    reduced_to_bits,
+    saliency,
+    saliency_wants,
+)
 from kdray.distill._terms import label_loss, softened_kl
 from kdray.net import Look, Net, Wants
 from kdray.spec.strict import Strict
@@ -53,6 +59,9 @@ class Params(Strict):
     """Weight of the early mask (texture); the late one (shape) has the rest."""
     mask: Literal["soft", "hard", "straight_through"] = "soft"
     """`hard` is the paper's threshold, which has no gradient: its term is only reported."""
+    record: Literal["values", "bits"] = "values"
+    """What is recorded of the teacher: `values` leave every setting free; `bits` are its masks
+    for one kappa, a sixteenth of the size, for `hard` and `straight_through`."""
     tau: float = Field(1.0, gt=0, le=100)
     """Width of the soft threshold, in standard deviations."""
     saliency_norm: Literal["mean", "sum"] = "mean"
@@ -72,6 +81,13 @@ class Params(Strict):
                 f"alpha + beta is {alpha + beta:g}: above 1, nothing is left to labels"
             )
         return beta
+
+    @field_validator("record")
+    @classmethod
+    def _has_bits(cls, record: str, info: ValidationInfo) -> str:
+        if record == "bits" and info.data.get("mask") == "soft":
+            raise ValueError("soft masks are no bits: use values, or mask hard")
+        return record
 
 
 class Method(DistillationMethod):
@@ -116,12 +132,18 @@ class Method(DistillationMethod):
         theirs = saliency_wants(need_teacher("dfkd", teacher), "method dfkd: the teacher")
         return saliency_wants(student, "method dfkd: the student"), theirs
 
+    def reduce(self, teacher: Look) -> Look:
+        """Return the largest values of the maps with their moments, or the masks as bits."""
+        if self.params.record == "bits":
+            return reduced_to_bits(teacher, self._masking)
+        return reduced(teacher)
+
     def __call__(self, student: Look, teacher: Look | None, labels: Tensor) -> dict[str, Tensor]:
         """Return the terms ``labels``, ``teacher`` and ``saliency``, weighted.
 
         Args:
             student: Logits ``[B, C]``, and maps ``[B, D, h, w]`` or attention ``[B, h, w]``.
-            teacher: The same of the teacher; it gets no gradient.
+            teacher: The same of the teacher, or what ``reduce`` makes of it; it gets no gradient.
             labels: Class indices ``[B]``.
 
         Raises:

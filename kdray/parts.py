@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ast
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -246,8 +246,9 @@ def _space_problems(
                 place, f"{key}: is both fixed in params and searched.", "Keep one.", True
             )
         elif isinstance(space, dict):
+            others = {other: item for other, item in spaces.items() if other != key}
             for end in _ends(space):
-                yield from _end_problems(place, name, {**params, key: end}, key)
+                yield from _end_problems(place, name, {**params, key: end}, key, others)
 
 
 def _ends(space: dict[str, Any]) -> list[Any]:
@@ -257,11 +258,38 @@ def _ends(space: dict[str, Any]) -> list[Any]:
     return [end for end in ends if end is not None]
 
 
-def _end_problems(place: Place, name: str, params: dict[str, Any], key: str) -> Iterator[Problem]:
+def _end_problems(
+    place: Place, name: str, params: dict[str, Any], key: str, others: Mapping[str, Any]
+) -> Iterator[Problem]:
+    """Yield why an end of a space is refused, whatever the other settings of the search are."""
+    own = {**searchable(name), **others}
+    found = []
+    for pick in (None, min, max):
+        rest = {} if pick is None else _corner(own, pick, {*params, key})
+        problem = _refused(name, {**rest, **params}, key)
+        if problem is None:
+            return
+        found.append(problem)
+    text, remedy = wording(found[0])
+    yield Problem(place, f"{key}: the search reaches outside: {text}.", remedy)
+
+
+def _corner(
+    spaces: Mapping[str, Any], pick: Callable[[list[Any]], Any], without: set[str]
+) -> dict[str, Any]:
+    """Return the least or largest value of each space that has numbers."""
+    corner = {}
+    for key, space in spaces.items():
+        ends = _ends(space) if isinstance(space, dict) else []
+        if ends and key not in without and all(isinstance(end, int | float) for end in ends):
+            corner[key] = pick(ends)
+    return corner
+
+
+def _refused(name: str, params: dict[str, Any], key: str) -> Any | None:
+    """Return pydantic's error for one setting, or None."""
     try:
         header("distill", name).Params.model_validate(params)
     except ValidationError as error:
-        for item in error.errors():
-            if item["loc"][:1] == (key,):
-                text, remedy = wording(item)
-                yield Problem(place, f"{key}: the search reaches outside: {text}.", remedy)
+        return next((item for item in error.errors() if item["loc"][:1] == (key,)), None)
+    return None

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from kdray import parts
 from kdray.errors import JobError
+from kdray.plan.spaces import check_searches
 from kdray.spec import Experiment, Service, Suite, load_job
 
 
@@ -25,7 +26,11 @@ def read_job(
     Raises:
         JobErrors: Every problem of the file, with line, column and remedy.
     """
-    return load_job(file, sets or (), env, parts.check)
+    job = load_job(file, sets or (), env, parts.check)
+    if not isinstance(job, Service):
+        for experiment in experiments_of(job):
+            check_searches(experiment)
+    return job
 
 
 def read_work(

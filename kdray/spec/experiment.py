@@ -213,6 +213,20 @@ class Search(Strict):
             raise ValueError("a learning rate must be a number above 0")
         return space
 
+    @model_validator(mode="after")
+    def _trials_add_up(self) -> Search:
+        least = self.min_trials
+        if self.sampler != "grid" and least is not None and least > self.trials > 0:
+            raise ValueError(f"min_trials {least} is above trials {self.trials}")
+        limits = [name for name in ("hours", "gpu_hours") if getattr(self, name) is not None]
+        if limits and least is None:
+            raise ValueError(
+                f"{limits[0]} needs min_trials: without it every pair has all its trials"
+            )
+        if len(set(self.against)) < len(self.against):
+            raise ValueError("against names a cost twice")
+        return self
+
 
 class Evaluate(Strict):
     """The one use of the test split."""

@@ -49,15 +49,19 @@ def test_other_spaces_of_the_search_train_no_teacher_again() -> None:
     assert changed(plan(), other) == {"search", "distil", *MEASURED}
 
 
-def test_spaces_that_do_not_go_together_with_what_is_fixed_are_refused() -> None:
-    fixed = {"name": "dfkd", "params": {"alpha": 0.65}}
-    with pytest.raises(JobError, match=r"its search would try beta 0\.4.*alpha \+ beta is 1\.05"):
+def test_spaces_that_a_method_takes_nothing_of_are_refused() -> None:
+    beta = {"beta": {"min": 0.5, "max": 0.6}}
+    fixed = {"name": "dfkd", "params": {"alpha": 0.65}, "search": beta}
+    with pytest.raises(JobError, match=r"takes nothing of its search.*alpha \+ beta is"):
         plan(methods=["none", fixed])
-    both = {"alpha": {"min": 0.1, "max": 0.6}, "beta": {"min": 0.1, "max": 0.6}}
-    with pytest.raises(JobError, match=r"alpha \+ beta is 1\.2: above 1"):
-        plan(methods=["none", {"name": "dfkd", "search": both}])
-    narrow = {**fixed, "search": {"beta": {"min": 0.1, "max": 0.2}}}
-    assert len(plan(methods=["none", narrow]).arms) == 2
+    apart = {"alpha": {"min": 0.6, "max": 0.9}, "beta": {"min": 0.5, "max": 0.6}}
+    with pytest.raises(JobError, match=r"alpha \+ beta is 1\.\d+: above 1"):
+        plan(methods=["none", {"name": "dfkd", "search": apart}])
+
+
+def test_spaces_may_reach_into_what_a_method_does_not_take() -> None:
+    both = {"alpha": {"min": 0.1, "max": 0.9}, "beta": {"min": 0.1, "max": 0.9}}
+    assert len(plan(methods=["none", {"name": "dfkd", "search": both}]).arms) == 2
 
 
 def test_what_only_the_reader_sees_changes_no_step() -> None:

@@ -4,7 +4,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup quickstart papers-smoke test check format requirements clean
+.PHONY: help setup quickstart papers-smoke test bench check format requirements clean
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -27,6 +27,9 @@ papers-smoke: setup ## Try every job of jobs/papers on a few drawn images, one s
 test: setup ## Run the whole test suite
 	@command -v chromium >/dev/null 2>&1 || bash infra/debian-packages.sh chromium
 	@$(BIN)/python -m pytest
+
+bench: setup ## Measure what kdray promises of its speed (an hour on a quiet machine)
+	@for what in step data record search; do $(BIN)/kdray bench $$what --markdown || exit 1; echo; done
 
 check: setup ## ruff, mypy --strict, the import order
 	@$(BIN)/ruff format --check .

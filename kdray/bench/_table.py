@@ -1,0 +1,83 @@
+"""What a benchmark found: rows with a value, its spread and the bar that it should meet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from kdray.bench._timing import Spread
+
+COLUMNS = ("what", "value", "bar", "met", "made of")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing that was measured.
+
+    Args:
+        what: Says it in words; for a ratio, what is divided by what.
+        value: What was found.
+        unit: Its unit; ``ratio`` has none.
+        bar: What it must not exceed; None: shown for what it tells.
+        parts: Name -> what the ratio is made of.
+        parts_unit: Unit of the parts.
+        note: What a reader has to know.
+    """
+
+    what: str
+    value: Spread
+    unit: str = "ratio"
+    bar: float | None = None
+    parts: Mapping[str, Spread] = field(default_factory=dict)
+    parts_unit: str = "s"
+    note: str = ""
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the median is within the bar; None where there is no bar."""
+        return None if self.bar is None else self.value.median <= self.bar
+
+
+def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return rows for programs."""
+    return [{**asdict(row), "met": row.met} for row in rows]
+
+
+def cells(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    """Return rows for people, a text for each of ``COLUMNS``."""
+    return [_cells(row) for row in rows]
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """Return rows as a Markdown table."""
+    lines = [COLUMNS, ("---",) * len(COLUMNS), *cells(rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    unit = "" if row.unit == "ratio" else f" {row.unit}"
+    parts = ", ".join(
+        f"{name} {number(part.median)} {row.parts_unit}" for name, part in row.parts.items()
+    )
+    return (
+        row.what,
+        f"{number(row.value.median)}{unit}{_quartiles(row.value)}",
+        "" if row.bar is None else f"{row.bar:g}",
+        {None: "", True: "yes", False: "NO"}[row.met],
+        "; ".join(text for text in (parts, row.note) if text),
+    )
+
+
+def _quartiles(value: Spread) -> str:
+    """Return quartiles and number of measurements; nothing where there is one."""
+    if value.n == 1:
+        return ""
+    return f" ({number(value.low)} to {number(value.high)}, n {value.n})"
+
+
+def number(value: float) -> str:
+    """Return a number with three digits that count, large ones whole."""
+    if abs(value) >= 1000 or value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) < 1 else f"{value:.{2 if abs(value) < 100 else 1}f}"

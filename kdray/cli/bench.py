@@ -1,0 +1,156 @@
+"""``kdray bench``: what kdray promises of its speed, measured on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+
+from kdray.cli._output import Json, console, print_json, print_table
+from kdray.errors import JobError
+
+if TYPE_CHECKING:
+    from kdray.bench._plain import Setting
+    from kdray.bench._table import Row
+    from kdray.bench._timing import Effort
+
+Quick = Annotated[
+    bool, typer.Option("--quick", help="64 px and few rounds: whether it works, no measurement.")
+]
+Markdown = Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")]
+Size = Annotated[int, typer.Option("--image-size", min=32, help="Side of the images, pixels.")]
+BatchSize = Annotated[int, typer.Option("--batch-size", min=2, help="Images of a step.")]
+Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads of a process.")]
+Seconds = Annotated[float, typer.Option("--seconds", min=0, help="Time for each row.")]
+Device = Annotated[Literal["cpu", "cuda"], typer.Option("--device", help="cpu or cuda.")]
+Only = Annotated[
+    list[str] | None, typer.Option("--only", help="Rows of this kind; may be repeated.")
+]
+Pairs = Annotated[
+    list[str] | None, typer.Option("--pair", help="Rows whose pair has this in its name.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    verb = typer.Typer(no_args_is_help=True)
+    verb.command("step")(step)
+    verb.command("record")(record)
+    verb.command("data")(data)
+    app.add_typer(
+        verb, name="bench", help="Measure what kdray promises of its speed, on this machine."
+    )
+
+
+def step(  # noqa: PLR0913 - one argument for each option
+    only: Only = None,
+    pair: Pairs = None,
+    quick: Quick = False,
+    as_json: Json = False,
+    as_markdown: Markdown = False,
+    image_size: Size = 224,
+    batch_size: BatchSize = 16,
+    threads: Threads = 2,
+    seconds: Seconds = 45,
+    device: Device = "cpu",
+) -> None:
+    """A training step with a teacher, against the student alone in plain PyTorch.
+
+    Kinds: recorded, dfkd, hdkd-live, hdkd-recorded, alone.
+    """
+    from kdray.bench.step import KINDS, chosen  # imports torch
+    from kdray.bench.step import step as measure
+
+    strange = sorted(set(only or ()).difference(KINDS))
+    cases = chosen(only or (), pair or ())
+    if strange or not cases:
+        what = f"--only {strange[0]}" if strange else f"--pair {' '.join(pair or ())}"
+        raise JobError(what, "names no row.", f"Kinds: {', '.join(KINDS)}.")
+    setting, effort = _settings(quick, (image_size, batch_size, threads), device, seconds)
+    _run("step", setting, lambda: measure(setting, effort, cases, _tell), as_json, as_markdown)
+
+
+def record(  # noqa: PLR0913 - one argument for each option
+    quick: Quick = False,
+    as_json: Json = False,
+    as_markdown: Markdown = False,
+    image_size: Size = 224,
+    threads: Threads = 2,
+    seconds: Seconds = 45,
+    device: Device = "cpu",
+) -> None:
+    """Recording a teacher, against its bare forward passes; and what a record takes."""
+    from kdray.bench.record import record as measure  # imports torch
+
+    setting, effort = _settings(quick, (image_size, 16, threads), device, seconds)
+    _run("record", setting, lambda: measure(setting, effort, _tell), as_json, as_markdown)
+
+
+def data(  # noqa: PLR0913 - one argument for each option
+    quick: Quick = False,
+    as_json: Json = False,
+    as_markdown: Markdown = False,
+    image_size: Size = 224,
+    batch_size: BatchSize = 16,
+    threads: Threads = 2,
+    seconds: Seconds = 45,
+    device: Device = "cpu",
+) -> None:
+    """Reading and augmenting a batch, against the step of a small student."""
+    from kdray.bench.data import data as measure  # imports torch
+
+    setting, effort = _settings(quick, (image_size, batch_size, threads), device, seconds)
+    _run("data", setting, lambda: measure(setting, effort), as_json, as_markdown)
+
+
+def _settings(
+    quick: bool, sizes: tuple[int, int, int], device: str, seconds: float
+) -> tuple[Setting, Effort]:
+    """Return sizes and effort of a benchmark."""
+    from kdray.bench._plain import Setting
+    from kdray.bench._timing import Effort
+
+    image_size, batch_size, threads = sizes
+    if quick:
+        return Setting(64, batch_size, threads, device, batches=2), Effort(1.0, least=3, most=5)
+    return Setting(image_size, batch_size, threads, device), Effort(seconds)
+
+
+def _tell(text: str) -> None:
+    Console(stderr=True).print(f"measuring {text}", style="dim", highlight=False)
+
+
+def _run(
+    bench: str,
+    setting: Setting,
+    measure: Callable[[], Sequence[Row]],
+    as_json: bool,
+    as_markdown: bool,
+) -> None:
+    """Measure and print, with the facts that belong to it: the load is that of before."""
+    from kdray.bench import _table
+    from kdray.bench._machine import machine
+    from kdray.bench._room import workers_environment
+
+    facts = machine(setting.device, setting.threads, workers_environment())
+    rows = measure()
+    if as_json:
+        found = {"bench": bench, "machine": facts, "settings": asdict(setting)}
+        print_json({**found, "rows": _table.as_json(rows)})
+        return
+    told = {**facts, "image_size": setting.image_size, "batch_size": setting.batch_size}
+    said = "; ".join(f"{name} {_flat(value)}" for name, value in told.items())
+    if as_markdown:
+        typer.echo(f"{said}.\n\n{_table.markdown(rows)}")
+        return
+    print_table(f"bench {bench}", _table.COLUMNS, _table.cells(rows))
+    console.print(said, markup=False, highlight=False, soft_wrap=True)
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={item}" for name, item in value.items())
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

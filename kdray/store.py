@@ -205,7 +205,7 @@ class Store:
         """
         if self.is_local:
             return Path(self.path(name))
-        target = self._cache / "in" / self.path(name)
+        target = self._cache / "in" / self.path(name).lstrip("/")
         if not target.exists():
             data = self.read(name)
             if data is None:

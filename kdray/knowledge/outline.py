@@ -78,7 +78,7 @@ class Outline:
         return cls(net, shapes, (facts["size"][0], facts["size"][1]))
 
     def look(self, wants: Wants) -> Look:
-        """Return a look of one image with the right shapes and no numbers.
+        """Return a look of one image with the right shapes, all zeros.
 
         Raises:
             ModelError: The net does not have what is wanted.
@@ -88,7 +88,8 @@ class Outline:
         if wants.attention:
             names += [f"attention/{index}" for index in range(len(self.net.attention))]
         names += ["dense"] if wants.dense else []
-        columns = {name: torch.empty(1, *self._shape(name), device="meta") for name in names}
+        # Not on the meta device: its first reduction takes seconds, for the imports it makes.
+        columns = {name: torch.zeros(1, *self._shape(name)) for name in names}
         return unflatten(columns, self.size)
 
     def _shape(self, name: str) -> Shape:
@@ -119,7 +120,7 @@ def asked_of(
     teacher: Outline,
     dtype: Literal["float16", "float32"] = "float16",
 ) -> Asked:
-    """Return what a method wants of a teacher for a student; computes nothing.
+    """Return what a method wants of a teacher for a student; no net runs.
 
     Args:
         method: The method, with its settings.

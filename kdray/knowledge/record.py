@@ -94,8 +94,9 @@ class Recorder:
             seen = look(self._teacher, images, union(one.wants for one in asked))
             for one in asked:
                 columns = flatten(one.reduce(restrict(seen, one.wants)))
-                for column in wanted.intersection(one.columns).difference(answer):
-                    answer[column] = packed(column, columns[column.name])
+                for column in one.columns:
+                    if column in wanted and column not in answer:
+                        answer[column] = packed(column, columns[column.name])
         return answer
 
 

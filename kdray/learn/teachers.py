@@ -98,9 +98,9 @@ class Recorded(Teacher):
         return None
 
     def shapes(self, sample: Tensor) -> Look:
-        """Return a look of one image without numbers."""
+        """Return a look of one image, all zeros."""
         columns = {
-            column.name: torch.empty(1, *column.shape, device="meta")
+            column.name: torch.zeros(1, *column.shape, device=sample.device)
             for column in self._knowledge.columns
         }
         return unflatten(columns, self._size)

@@ -197,8 +197,8 @@ class Search(Strict):
     seed: int = Field(0, ge=0)
     """Seed of the sampler."""
     concurrent: int | None = Field(None, ge=1)
-    """Trials at once; null: as many as the cluster has room for. With 1, an interrupted search
-    ends exactly as an undisturbed one."""
+    """Trials at once; null: as many as the cluster has room for, of `cpus_per_worker` CPUs or one.
+    With 1, an interrupted search ends exactly as an undisturbed one."""
     workers: int = Field(1, ge=1)
     """Workers that share one trial (data parallel, on Ray Train)."""
     warm_start: str | None = None
@@ -267,11 +267,13 @@ class Resources(Strict):
     workers: int = Field(1, ge=1)
     """Ray Train workers that share one training run (data parallel)."""
     cpus_per_worker: float | None = Field(None, gt=0)
-    """CPUs of a worker or trial; null: the CPUs of a node divided by what runs at once."""
+    """CPUs of a worker or trial; null: the CPUs of a node divided by what runs at once, or 1 with
+    `autoscale`."""
     gpus_per_worker: float = Field(0, ge=0)
     """GPUs of a worker or trial; a share such as 0.5 lets trials share one GPU."""
     autoscale: bool = False
-    """Ask for workers and trials that the cluster has no room for yet: it may grow."""
+    """Ask for workers and trials that the cluster has no room for yet, and wait until it has grown;
+    a search then needs `search.concurrent`."""
     max_failures: int = Field(3, ge=0)
     """Worker deaths that a training run survives, from its last checkpoint."""
 
@@ -344,6 +346,15 @@ class Experiment(Strict):
         strange = sorted({name for item in self.ensembles for name in item.of} - teachers)
         if strange:
             raise ValueError(f"ensembles: no teacher is called {strange[0]!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _growth_is_bounded(self) -> Experiment:
+        if self.resources.autoscale and self.search.trials and self.search.concurrent is None:
+            raise ValueError(
+                "resources.autoscale: how far the cluster should grow is not known: "
+                "give search.concurrent, the trials at once"
+            )
         return self
 
     def all_teachers(self) -> tuple[Model | Ensemble, ...]:

@@ -44,13 +44,14 @@ class Kdray:
     Args:
         folder: Where it runs; gets the job file, `runs` and `registry`.
         address: Address of the cluster.
+        job: The job file, of a job called `tiny`.
     """
 
-    def __init__(self, folder: Path, address: str) -> None:
+    def __init__(self, folder: Path, address: str, job: str = JOB) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.storage = folder / "runs"
-        (folder / "job.yaml").write_text(JOB)
+        (folder / "job.yaml").write_text(job)
         self._env = {**os.environ, "RAY_ADDRESS": address, "COLUMNS": "140"}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
@@ -84,16 +85,33 @@ class Kdray:
         seen = len(self.events())
         process = self.start("run", "job.yaml", "--plain")
         try:
-            deadline = time.monotonic() + PATIENCE_S
-            while not any(wanted(event) for event in self.events()[seen:]):
-                assert process.poll() is None, process.communicate()[0]
-                assert time.monotonic() < deadline
-                time.sleep(0.02)  # between two looks at a file
+            self.wait_for(wanted, process, seen)
             process.send_signal(ending)
             process.communicate(timeout=PATIENCE_S)
         finally:
             process.kill()
         return process.returncode
+
+    def wait_for(
+        self,
+        wanted: Callable[[Mapping[str, Any]], bool],
+        process: subprocess.Popen[str],
+        seen: int = 0,
+    ) -> dict[str, Any]:
+        """Return the first event of a running job that is wanted, the `seen` first ones left out.
+
+        Raises:
+            AssertionError: The job ended, or time ran out, before the event.
+        """
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            ended = process.poll() is not None  # before the look: its last events count
+            found = next((event for event in self.events()[seen:] if wanted(event)), None)
+            if found is not None:
+                return found
+            assert not ended, process.communicate()[0]
+            assert time.monotonic() < deadline
+            time.sleep(0.02)  # between two looks at a file
 
     def events(self) -> list[dict[str, Any]]:
         """Return the job's events so far."""

@@ -171,6 +171,15 @@ def test_one_id_cannot_stand_for_two_models(problems: Any) -> None:
     assert "the id 'resnet18' stands for two models" in line
 
 
+def test_a_search_on_a_cluster_that_grows_says_how_many_trials_run_at_once(
+    problems: Any, read: Any
+) -> None:
+    (line,) = problems("resources: {autoscale: true}")
+    assert "give search.concurrent" in line
+    for sets in (["search.concurrent=4"], ["search.trials=0"]):
+        assert read("resources: {autoscale: true}", sets=sets).resources.autoscale
+
+
 def test_a_part_may_be_its_name_or_written_in_full(read: Any) -> None:
     short = read("methods: [kd]\nexplain: {methods: [gradcam]}")
     full = read("methods: [{name: kd, params: {}}]\nexplain: {methods: [{name: gradcam}]}")

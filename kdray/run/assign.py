@@ -7,8 +7,7 @@ from typing import Any
 
 from kdray import __version__, parts
 from kdray.plan import ArmSteps, Plan, Step
-from kdray.run.search import ArmSearch
-from kdray.run.study import Study
+from kdray.run.teaching import Teaching
 from kdray.run.training import Assignment
 from kdray.spec.experiment import Train
 from kdray.store import Store
@@ -31,8 +30,10 @@ def pretraining(plan: Plan) -> list[Assignment]:
             augment=job.data.augment,
             select=job.train.select,
             seed=job.train.seed,
+            view_seed=job.train.seed,
+            num_views=None,
             method=None,
-            teacher=None,
+            teachers=(),
             lineage=_lineage(plan, step),
         )
         for name, step in plan.pretrain.items()
@@ -42,37 +43,25 @@ def pretraining(plan: Plan) -> list[Assignment]:
 def distilling(plan: Plan, store: Store) -> list[Assignment]:
     """Return the training runs of the students, with the settings that the searches found."""
     return [
-        _student(plan, arm, step, _found(arm, store), plan.job.train.student, index)
+        student(plan, arm, step, _found(plan, arm, store), plan.job.train.student, index)
         for arm in plan.arms
         for index, step in enumerate(arm.distil)
     ]
 
 
-def searching(plan: Plan) -> list[ArmSearch]:
-    """Return the searches of the job."""
-    job = plan.job
-    epochs = job.search.epochs or job.train.student.epochs
-    train = job.train.student.model_copy(update={"epochs": epochs})
-    return [
-        ArmSearch(
-            path=arm.search.path,
-            key=arm.search.key,
-            label=arm.arm.label,
-            step=arm.search.id,
-            trials=job.search.trials,
-            study=Study(
-                arm.search.key, arm.spaces, _defaults(arm, train), job.search, job.train.select
-            ),
-            trial=_student(plan, arm, arm.search, {}, train, 0),
-        )
-        for arm in plan.arms
-        if arm.search is not None
-    ]
-
-
-def _student(
+def student(
     plan: Plan, arm: ArmSteps, step: Step, found: Mapping[str, Any], train: Train, index: int
 ) -> Assignment:
+    """Return a training run of a student.
+
+    Args:
+        plan: The plan.
+        arm: The student's arm.
+        step: The step that it belongs to.
+        found: Settings that a search found.
+        train: How it is trained.
+        index: Which of its seeds.
+    """
     job = plan.job
     settings = dict(found)
     rate = settings.pop("learning_rate", train.learning_rate)
@@ -93,15 +82,17 @@ def _student(
         augment=job.data.augment,
         select=job.train.select,
         seed=job.train.seed + index,
+        view_seed=job.train.seed,
+        num_views=plan.views,
         method=(method.name, filled.model_dump()),
-        teacher=None if teacher is None else plan.pretrain[teacher.id].path,
+        teachers=tuple(_teaching(plan, name) for name in arm.arm.teachers),
         lineage={
             **_lineage(plan, step),
             "method": method.name,
             "params": filled.model_dump(mode="json"),
             "learning_rate": float(rate),
             "teacher": None if teacher is None else teacher.id,
-            "teacher_key": None if teacher is None else plan.pretrain[teacher.id].key,
+            "teacher_key": "+".join(plan.pretrain[name].key for name in arm.arm.teachers) or None,
         },
     )
 
@@ -116,12 +107,13 @@ def _lineage(plan: Plan, step: Step) -> dict[str, Any]:
     }
 
 
-def _found(arm: ArmSteps, store: Store) -> dict[str, Any]:
-    return {} if arm.search is None else dict(store.finished(arm.search.path)["best"]["params"])
+def _teaching(plan: Plan, teacher: str) -> Teaching:
+    record = plan.record.get(teacher)
+    return Teaching(plan.pretrain[teacher].path, None if record is None else record.path)
 
 
-def _defaults(arm: ArmSteps, train: Train) -> dict[str, Any]:
-    """Return the settings that the first trial of a search uses: the method's own defaults."""
-    method = arm.arm.method
-    filled = parts.header("distill", method.name).Params.model_validate(method.params)
-    return {**filled.model_dump(), "learning_rate": train.learning_rate}
+def _found(plan: Plan, arm: ArmSteps, store: Store) -> dict[str, Any]:
+    """Return the settings that the search found for an arm."""
+    if plan.search is None or not arm.spaces:
+        return {}
+    return dict(store.finished(plan.search.path)["arms"][arm.arm.slug]["best"]["params"])

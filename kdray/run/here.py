@@ -10,6 +10,7 @@ from kdray.plan import Plan
 from kdray.run import assign, training
 from kdray.run.conclude import conclude
 from kdray.run.prepare import run_prepare
+from kdray.run.record import run_records
 from kdray.run.tell import Teller
 from kdray.run.training import Assignment
 from kdray.run.workers import Here
@@ -27,18 +28,23 @@ def perform_here(plan: Plan, store: Store, tell: Teller) -> None:
     Raises:
         RunError: The plan has searches.
     """
-    if any(arm.search is not None for arm in plan.arms):
+    if plan.search is not None:
         raise RunError("search", "a trial run searches nothing.", "Set search.trials to 0.")
     if store.result(plan.prepare.path) is None:
         with tell.step(plan.prepare.id):
             run_prepare(plan, store, tell)
-    for work in (*assign.pretraining(plan), *assign.distilling(plan, store)):
-        if store.result(work.path) is None:
-            _train(work, store, tell)
-    conclude(plan, store, tell, Here())
+    workers = Here()
+    for work in assign.pretraining(plan):
+        _train(work, store, tell)
+    run_records(plan, store, workers, tell)
+    for work in assign.distilling(plan, store):
+        _train(work, store, tell)
+    conclude(plan, store, tell, workers)
 
 
 def _train(work: Assignment, store: Store, tell: Teller) -> None:
+    if store.result(work.path) is not None:
+        return
     facts = {"step": work.step, "run": work.label}
     tell({"kind": "run_started", **facts, "pid": os.getpid()})
     net, fitted = training.run(work, store, World(), tell)

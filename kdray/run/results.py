@@ -34,9 +34,9 @@ def collect(plan: Plan, store: Store, seconds: Mapping[str, float]) -> dict[str,
         "splits": evaluated["splits"],
         "models": [_with_runs(model, store) for model in evaluated["models"]],
         "searches": [
-            _search(plan, arm, store.finished(arm.search.path))
-            for arm in plan.arms
-            if arm.search is not None
+            _search(plan, arm, store.finished(plan.search.path)["arms"][arm.arm.slug])
+            for arm in plan.searched
+            if plan.search is not None
         ],
         "explanations": store.finished(plan.explain.path),
         "promoted": store.finished(plan.promote.path),

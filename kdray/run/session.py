@@ -56,6 +56,11 @@ class RayWorkers:
         """Where their models compute."""
         return self._share.device
 
+    @property
+    def threads(self) -> int:
+        """Threads of their tensor operations."""
+        return self._share.threads
+
     def one(self, function: Callable[..., Any], *args: Any) -> Any:
         """Return what the function returns; on a CPU."""
         task = ray.remote(num_cpus=self._share.cpus, max_retries=3)(function)
@@ -145,10 +150,10 @@ def share_of(resources: Resources, at_once: int) -> Share:
     """
     gpus = resources.gpus_per_worker
     if resources.autoscale:
-        return Share(_even(resources.cpus_per_worker or 1.0), gpus)
-    nodes = _nodes()
-    cpus = _even(resources.cpus_per_worker or even_cpus(nodes, gpus, at_once))
-    num_fit = sum(_fitting(node, cpus, gpus) for node in nodes)
+        return Share(even(resources.cpus_per_worker or 1.0), gpus)
+    nodes = up()
+    cpus = even(resources.cpus_per_worker or even_cpus(nodes, gpus, at_once))
+    num_fit = sum(fitting(node, cpus, gpus) for node in nodes)
     if num_fit >= at_once:
         return Share(cpus, gpus)
     have = ", ".join(f"{cpu:g} CPU {gpu:g} GPU" for cpu, gpu in nodes) or "none"
@@ -166,8 +171,8 @@ def room(resources: Resources) -> int:
 
     A trial takes ``cpus_per_worker`` CPUs, or one where that is left open.
     """
-    cpus = _even(resources.cpus_per_worker or 1.0)
-    return max(1, sum(_fitting(node, cpus, resources.gpus_per_worker) for node in _nodes()))
+    cpus = even(resources.cpus_per_worker or 1.0)
+    return max(1, sum(fitting(node, cpus, resources.gpus_per_worker) for node in up()))
 
 
 def even_cpus(nodes: Sequence[tuple[float, float]], gpus: float, at_once: int) -> float:
@@ -179,14 +184,14 @@ def even_cpus(nodes: Sequence[tuple[float, float]], gpus: float, at_once: int) -
         at_once: Workers.
     """
     shares = {cpu / count for cpu, _ in nodes if cpu for count in range(1, at_once + 1)}
-    rounded = sorted({_even(share) for share in shares})
+    rounded = sorted({even(share) for share in shares})
     fitting = [
-        share for share in rounded if sum(_fitting(n, share, gpus) for n in nodes) >= at_once
+        share for share in rounded if sum(fitting(n, share, gpus) for n in nodes) >= at_once
     ]
     return fitting[-1] if fitting else 1.0
 
 
-def _nodes() -> list[tuple[float, float]]:
+def up() -> list[tuple[float, float]]:
     """Return CPUs and GPUs of each node that is up."""
     return [
         (node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
@@ -195,12 +200,12 @@ def _nodes() -> list[tuple[float, float]]:
     ]
 
 
-def _even(cpus: float) -> float:
+def even(cpus: float) -> float:
     """Return CPUs as Ray counts them: whole ones, or ten-thousandths of one."""
     return float(int(cpus)) if cpus >= 1 else max(int(cpus * 10_000 + 1e-6), 1) / 10_000
 
 
-def _fitting(node: tuple[float, float], cpus: float, gpus: float) -> int:
+def fitting(node: tuple[float, float], cpus: float, gpus: float) -> int:
     """Return how many workers a node has room for."""
     room = int(node[0] / cpus + 1e-9)
     if gpus <= 0:

@@ -6,7 +6,9 @@ from kdray.plan import Plan
 from kdray.run import assign
 from kdray.run.conclude import conclude
 from kdray.run.fits import run_fits
+from kdray.run.keepers import keepers_of
 from kdray.run.prepare import prepare_into
+from kdray.run.record import run_records
 from kdray.run.relay import Relay, relay
 from kdray.run.search import run_searches
 from kdray.run.session import RayWorkers, Share, session, share_of
@@ -30,6 +32,7 @@ def perform(plan: Plan, store: Store, tell: Teller) -> None:
                 given = (plan.job.data, store.uri, plan.prepare.path, plan.prepare.id, post)
                 RayWorkers(Share(1, 0)).one(prepare_into, *given)
         _train(assign.pretraining(plan), plan, store, post)
+        run_records(plan, store, keepers_of(plan.job.resources), tell)
         concurrent = plan.job.search.concurrent
         searches = assign.searching(plan)
         if any(store.result(arm.path) is None for arm in searches):

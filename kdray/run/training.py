@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, Literal
 
 import torch
 
 from kdray import parts
-from kdray.data import Dataset, Pool, Views, training_pool
-from kdray.learn import Batches, Epoch, Fitted, Hooks, Labels, Live, Objective, Taught, World, fit
+from kdray.data import Pool, Views
+from kdray.learn import Batches, Epoch, Fitted, Hooks, Labels, Objective, Taught, World, fit
 from kdray.models import build_model
 from kdray.net import Net
-from kdray.registry.package import read_package, write_package
+from kdray.registry.package import write_package
+from kdray.run.cached import open_dataset, open_pool
+from kdray.run.teaching import Lesson, Teaching, teacher_of
 from kdray.spec.experiment import Augment, Model, Train
 from kdray.store import Store
 
@@ -37,9 +38,11 @@ class Assignment:
         train: How.
         augment: The views.
         select: The validation score that chooses the epoch.
-        seed: Seed of weights, order and views.
+        seed: Seed of weights and order.
+        view_seed: Seed of the views.
+        num_views: Different views of each image; None: no view is ever shown twice.
         method: Name and settings of the method; None: labels only, as teachers are pretrained.
-        teacher: Path of the teacher's package in the storage.
+        teachers: Who teaches: one, the members of an ensemble, or nobody.
         lineage: What the package says of its origin.
     """
 
@@ -54,8 +57,10 @@ class Assignment:
     augment: Augment
     select: str
     seed: int
+    view_seed: int
+    num_views: int | None
     method: tuple[str, Mapping[str, Any]] | None
-    teacher: str | None
+    teachers: tuple[Teaching, ...]
     lineage: Mapping[str, Any]
 
 
@@ -75,8 +80,8 @@ def run(
         tell: Takes events.
         on_epoch: Told of each epoch; returns True to stop.
     """
-    dataset = _dataset(store.uri, work.dataset)
-    info = dataset.info
+    pool = open_pool(store.uri, work.dataset, work.train)
+    info = pool.dataset.info
     net = build_model(
         work.model.model.name,
         dict(work.model.model.params),
@@ -87,10 +92,9 @@ def run(
         seed=work.seed,
     )
     net = replace(net, module=net.module.to(world.device))
-    views = Views(work.augment, work.seed, info.mean, info.std, world.device)
-    train = work.train
-    pool = training_pool(dataset, train.per_class, train.balance, train.subset_seed)
-    batches = Batches(dataset, views, train.batch_size, work.seed, world, pool)
+    sight = (info.mean, info.std, world.device, work.num_views)
+    views = Views(work.augment, work.view_seed, *sight)
+    batches = Batches(pool.dataset, views, work.train.batch_size, work.seed, world, pool)
     objective = _objective(work, store, pool, world, net)
     hooks = _hooks(work, store, tell, on_epoch)
     return net, fit(net, objective, batches, work.train, work.select, hooks)
@@ -98,7 +102,7 @@ def run(
 
 def publish(work: Assignment, store: Store, net: Net, fitted: Fitted) -> None:
     """Store a finished run as a package, whole, and drop its checkpoint."""
-    info = _dataset(store.uri, work.dataset).info
+    info = open_dataset(store.uri, work.dataset).info
     net.module.load_state_dict(fitted.state)
     result: dict[str, Any] = {
         "label": work.label,
@@ -129,17 +133,6 @@ def publish(work: Assignment, store: Store, net: Net, fitted: Fitted) -> None:
     store.delete(f"work/{work.key}")
 
 
-@lru_cache(maxsize=2)
-def _dataset(uri: str, path: str) -> Dataset:
-    return Dataset.open(Store(uri).fetch(path))
-
-
-@lru_cache(maxsize=2)
-def _teacher(uri: str, path: str, device: str) -> Net:
-    net = read_package(Store(uri).fetch(path)).build()
-    return replace(net, module=net.module.to(device))
-
-
 def _objective(work: Assignment, store: Store, pool: Pool, world: World, net: Net) -> Objective:
     if work.method is None:
         weighed = work.train.balance == "class_weights"
@@ -147,11 +140,11 @@ def _objective(work: Assignment, store: Store, pool: Pool, world: World, net: Ne
     name, settings = work.method
     part = parts.load("distill", name)
     method = part.Method(part.Params.model_validate(dict(settings)))
-    teacher = None if work.teacher is None else _teacher(store.uri, work.teacher, world.device)
+    lesson = Lesson(store.uri, work.dataset, work.train, world.device)
+    teacher = teacher_of(work.teachers, method, net, lesson)
     info = pool.dataset.info
     sample = torch.zeros(1, info.channels, info.image_size, info.image_size, device=world.device)
-    live = None if teacher is None else Live(teacher)
-    return Taught(method, live, net, sample, work.seed)
+    return Taught(method, teacher, net, sample, work.seed)
 
 
 def _class_weights(pool: Pool, world: World) -> torch.Tensor:

@@ -13,6 +13,10 @@ class Workers(Protocol):
     def device(self) -> str:
         """Where their models compute."""
 
+    @property
+    def threads(self) -> int:
+        """Threads of their tensor operations; 0: as they are."""
+
     def one(self, function: Callable[..., Any], *args: Any) -> Any:
         """Return what the function returns; on a CPU."""
 
@@ -26,6 +30,7 @@ class Here:
     """This process, one call after the other."""
 
     device = "cpu"
+    threads = 0
 
     def one(self, function: Callable[..., Any], *args: Any) -> Any:
         """Return what the function returns."""

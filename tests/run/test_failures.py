@@ -28,7 +28,9 @@ WORK = Assignment(
     select="macro_f1",
     seed=0,
     method=None,
-    teacher=None,
+    view_seed=0,
+    num_views=None,
+    teachers=(),
     lineage={},
 )
 

@@ -53,7 +53,9 @@ def assignment(name: str, train: Train) -> Assignment:
         select="macro_f1",
         seed=0,
         method=None,
-        teacher=None,
+        view_seed=0,
+        num_views=None,
+        teachers=(),
         lineage={},
     )
 

@@ -32,7 +32,9 @@ def arm(trials: int = 2) -> ArmSearch:
         select="macro_f1",
         seed=0,
         method=("kd", {"T": 4.0}),
-        teacher=None,
+        view_seed=0,
+        num_views=None,
+        teachers=(),
         lineage={},
     )
     study = Study("k", spaces, {"alpha": 0.5}, search, "macro_f1")

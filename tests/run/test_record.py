@@ -1,0 +1,214 @@
+"""The step `record` in whole tiny jobs, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from kdray.errors import RunError
+from kdray.run import record
+from kdray.run.cached import finished, open_teacher
+from kdray.run.job import plan_job, run_job
+from kdray.run.survey import recordings
+from kdray.spec import Experiment
+from kdray.store import Store
+
+TEACHERS = [
+    {"id": name, "model": {"name": "cnn5", "params": {"widths": [width] * 5}}}
+    for name, width in (("big", 4), ("huge", 6))
+]
+SMALL = {"name": "cnn5", "params": {"widths": [2, 2, 2, 2, 2]}}
+
+
+def job(storage: Path, **changes: Any) -> Experiment:
+    source = {"name": "phantom", "params": {"num_images": 60, "size": 32}}
+    content: dict[str, Any] = {
+        "apiVersion": "kdray/v1",
+        "kind": "Experiment",
+        "name": "tiny",
+        "data": {"source": source, "image_size": 32, "channels": 1},
+        "teachers": TEACHERS[:1],
+        "students": [{"id": "small", "model": SMALL}],
+        "methods": ["none", "kd"],
+        "train": {"teacher": {"epochs": 1}, "student": {"epochs": 3}},
+        "knowledge": {"views": 2},
+        "search": {"trials": 0},
+        "evaluate": {"seeds": 1, "latency_repeats": 1},
+        "explain": {"methods": ["featuremaps"], "images": 1},
+        "promote": {"registry": str(storage / "registry")},
+        "storage": {"uri": str(storage / "runs")},
+    }
+    return Experiment.model_validate({**content, **changes})
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    for cached in (finished, open_teacher, record._recorder):
+        cached.cache_clear()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Count the images that each forward pass of a teacher sees, wherever it runs."""
+    seen: list[int] = []
+    whole = open_teacher.__wrapped__
+
+    def counted(*args: str) -> Any:
+        net = whole(*args)
+        net.module.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+        return net
+
+    for place in ("kdray.run.record.open_teacher", "kdray.run.teaching.open_teacher"):
+        monkeypatch.setattr(place, counted)
+    return seen
+
+
+def run(made: Experiment) -> dict[str, Any]:
+    return run_job(made, "", here=True)
+
+
+def recorded(made: Experiment, teacher: str = "big") -> dict[str, Any]:
+    plan = plan_job(made)
+    return Store(made.storage.uri).finished(plan.record[teacher].path)
+
+
+def weights(made: Experiment) -> dict[str, torch.Tensor]:
+    """Return the weights of the student that was taught."""
+    from safetensors.torch import load_file
+
+    plan = plan_job(made)
+    path = plan.arms[-1].distil[0].path
+    return load_file(str(Store(made.storage.uri).fetch(path) / "model.safetensors"))
+
+
+def test_a_teacher_looks_once_at_each_view(tmp_path: Path, calls: list[int]) -> None:
+    made = job(tmp_path)
+    run(made)
+    facts = recorded(made)
+    images = facts["images"]
+    assert sum(calls) == facts["teacher_images"] == 2 * images
+    classes = len(Store(made.storage.uri).finished(plan_job(made).prepare.path)["classes"])
+    assert facts["columns"]["logits"]["bytes"] == 2 * images * classes * 4
+    assert facts["live"] == {}
+
+
+def test_a_second_job_over_the_same_teacher_and_views_asks_no_teacher(
+    tmp_path: Path, calls: list[int]
+) -> None:
+    run(job(tmp_path))
+    calls.clear()
+    other = job(tmp_path, name="other", methods=["kd", "soft_hard"], evaluate={"seeds": 2})
+    run(other)
+    assert calls == []
+
+
+def test_a_job_with_more_views_records_the_further_ones_alone(
+    tmp_path: Path, calls: list[int]
+) -> None:
+    made = job(tmp_path)
+    run(made)
+    images = recorded(made)["images"]
+    calls.clear()
+    more = job(tmp_path, knowledge={"views": 3})
+    run(more)
+    assert sum(calls) == recorded(more)["teacher_images"] == images
+
+
+def test_an_interrupted_recording_goes_on_with_what_is_missing(
+    tmp_path: Path, calls: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = job(tmp_path)
+    whole = record._record_part
+    done: list[int] = []
+
+    def dying(*args: Any) -> int:
+        if done:
+            raise RunError("", "killed")
+        done.append(whole(*args))
+        return done[0]
+
+    monkeypatch.setattr(record, "_record_part", dying)
+    with pytest.raises(RunError, match="killed"):
+        run(made)
+    calls.clear()
+    monkeypatch.setattr(record, "_record_part", whole)
+    run(made)
+    facts = recorded(made)
+    assert sum(calls) == facts["teacher_images"] == facts["images"]
+
+
+def test_records_of_logits_train_the_same_student_as_the_teacher_in_each_step(
+    tmp_path: Path,
+) -> None:
+    # A batch of 32 from 32 places has one order of images or another, but the same images.
+    train = {"teacher": {"epochs": 1}, "student": {"epochs": 2}}
+    recording = job(tmp_path, train=train)
+    live = job(tmp_path, name="live", train=train, knowledge={"views": 2, "mode": "live"})
+    run(recording)
+    run(live)
+    assert plan_job(live).record == {}
+    ours, theirs = weights(recording), weights(live)
+    for name in ours:
+        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-4, atol=1e-5)
+
+
+def test_what_does_not_fit_the_budget_is_computed_live_and_logits_stay(
+    tmp_path: Path, calls: list[int]
+) -> None:
+    made = job(tmp_path, methods=["kd", "ikd"], knowledge={"views": 2, "budget": 0})
+    run(made)
+    facts = recorded(made)
+    assert list(facts["columns"]) == ["logits"]
+    why = facts["live"]["small <- big (ikd)"]
+    assert "more, and knowledge.budget has 0 B left" in why
+    # Recording two views, then three epochs of the one student that needs the maps.
+    assert sum(calls) >= 5 * facts["images"]
+
+
+def test_maps_that_fit_are_recorded(tmp_path: Path, calls: list[int]) -> None:
+    made = job(tmp_path, methods=["kd", "ikd"])
+    run(made)
+    facts = recorded(made)
+    assert facts["live"] == {}
+    assert any(name.startswith("map/") for name in facts["columns"])
+    assert sum(calls) == 2 * facts["images"]
+
+
+def test_the_budget_goes_to_the_arms_that_need_least(tmp_path: Path) -> None:
+    whole = job(tmp_path, teachers=TEACHERS, methods=["ikd", "dfkd"])
+    info_of = _info(whole)
+    sizes = {
+        name: {key: size for key, size in item.column_bytes.items() if key != "logits"}
+        for name, item in recordings(plan_job(whole), info_of).items()
+    }
+    all_of_it = sum(sum(item.values()) for item in sizes.values())
+    short = job(
+        tmp_path,
+        teachers=TEACHERS,
+        methods=["ikd", "dfkd"],
+        knowledge={"views": 2, "budget": all_of_it - 1},
+    )
+    found = recordings(plan_job(short), info_of)
+    live = [label for item in found.values() for label in item.live]
+    assert live == ["small <- huge (ikd)"]
+    enough = short.model_copy(
+        update={"knowledge": short.knowledge.model_copy(update={"budget": all_of_it})}
+    )
+    fits = recordings(plan_job(enough), info_of)
+    assert [label for item in fits.values() for label in item.live] == []
+
+
+def _info(made: Experiment) -> Any:
+    from kdray.data import DatasetInfo
+    from kdray.run.prepare import run_prepare
+
+    store = Store(made.storage.uri)
+    return DatasetInfo.of(run_prepare(plan_job(made), store, lambda event: None))

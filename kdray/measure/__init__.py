@@ -1,7 +1,7 @@
 """Results to numbers: scores, intervals, cost, agreement of explanations."""
 
 from kdray.measure.agreement import map_agreement, pointing_game
-from kdray.measure.cost import cost
+from kdray.measure.cost import cost, costs
 from kdray.measure.faithfulness import faithfulness, masked, over_images
 from kdray.measure.fast import validation_scores
 from kdray.measure.scores import scores
@@ -16,6 +16,7 @@ from kdray.measure.statistics import (
 __all__ = [
     "bootstrap_interval",
     "cost",
+    "costs",
     "faithfulness",
     "interval",
     "map_agreement",

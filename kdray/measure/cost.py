@@ -7,7 +7,7 @@ import io
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -41,19 +41,48 @@ def cost(
         ``latency_ms``, ``threads`` and ``file_mb`` (the weights as safetensors, 1 MB = 10^6
         bytes).
     """
+    shape = {"channels": channels, "image_size": image_size}
+    names = ("parameters", "macs", "latency_ms", "file_mb")
+    found = costs(net, names, **shape, repeats=repeats, threads=threads)
     module = copy.deepcopy(net.module).cpu().eval()
-    image = torch.randn(
-        1, channels, image_size, image_size, generator=torch.Generator().manual_seed(0)
-    )
-    found = {
-        "parameters": sum(weight.numel() for weight in module.parameters()),
-        "macs": macs(module, image),
-        "latency_ms": _latency_ms(module, image, repeats, threads),
-        "threads": threads,
-        "file_mb": _file_mb(module),
-    }
     counted, missing = macs_ptflops(module, channels, image_size)
-    return {**found, "macs_ptflops": counted, "macs_ptflops_missing": missing}
+    return {
+        **found,
+        "threads": threads,
+        "macs_ptflops": counted,
+        "macs_ptflops_missing": missing,
+    }
+
+
+def costs(
+    net: Net,
+    names: Sequence[str],
+    *,
+    channels: int,
+    image_size: int,
+    repeats: int = 30,
+    threads: int = 1,
+) -> dict[str, Any]:
+    """Return only some costs of a model, each as ``cost`` defines it.
+
+    Args:
+        net: The model, on any device and in any mode.
+        names: Of ``parameters``, ``macs``, ``latency_ms`` and ``file_mb``.
+        channels: Image channels.
+        image_size: Height and width, pixels.
+        repeats: Timed forward passes; the median is reported.
+        threads: CPU threads of those passes.
+    """
+    module = copy.deepcopy(net.module).cpu().eval()
+    numbers = torch.Generator().manual_seed(0)
+    image = torch.randn(1, channels, image_size, image_size, generator=numbers)
+    ways: dict[str, Callable[[], float]] = {
+        "parameters": lambda: sum(weight.numel() for weight in module.parameters()),
+        "macs": lambda: macs(module, image),
+        "latency_ms": lambda: _latency_ms(module, image, repeats, threads),
+        "file_mb": lambda: _file_mb(module),
+    }
+    return {name: ways[name]() for name in names}
 
 
 def macs(module: nn.Module, image: Tensor) -> int:

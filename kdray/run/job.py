@@ -20,6 +20,7 @@ from kdray.run.environment import prepare_environment
 from kdray.run.journal import Journal, Listener
 from kdray.run.results import collect
 from kdray.run.tell import Teller
+from kdray.run.warm import warm_start_hash
 from kdray.spec import Experiment, Suite
 from kdray.store import Store
 
@@ -45,7 +46,7 @@ def plan_jobs(jobs: Iterable[Experiment]) -> list[Plan]:
             seen[key] = fingerprint(job.data)
         return seen[key]
 
-    return [make_plan(job, images(job), _weights(job)) for job in jobs]
+    return [make_plan(job, images(job), _weights(job), warm_start_hash(job)) for job in jobs]
 
 
 def run_job(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from kdray.plan import Plan
 from kdray.run import assign
+from kdray.run.board import Board
 from kdray.run.conclude import conclude
 from kdray.run.fits import run_fits
 from kdray.run.keepers import keepers_of
 from kdray.run.prepare import prepare_into
 from kdray.run.record import run_records
 from kdray.run.relay import Relay, relay
-from kdray.run.search import run_searches
-from kdray.run.session import RayWorkers, Share, session, share_of
+from kdray.run.search import run_search
+from kdray.run.searching import searching
+from kdray.run.session import RayWorkers, Share, room, session, share_of
 from kdray.run.tell import Teller
 from kdray.run.training import Assignment
 from kdray.store import Store
@@ -33,11 +35,7 @@ def perform(plan: Plan, store: Store, tell: Teller) -> None:
                 RayWorkers(Share(1, 0)).one(prepare_into, *given)
         _train(assign.pretraining(plan), plan, store, post)
         run_records(plan, store, keepers_of(plan.job.resources), tell)
-        concurrent = plan.job.search.concurrent
-        searches = assign.searching(plan)
-        if any(store.result(arm.path) is None for arm in searches):
-            each = share_of(plan.job.resources, concurrent)
-            run_searches(searches, store, post, tell, each, concurrent, _scratch(plan))
+        _search(plan, store, tell, post)
         _train(assign.distilling(plan, store), plan, store, post)
         conclude(plan, store, tell, RayWorkers(one))
 
@@ -49,6 +47,15 @@ def _train(work: list[Assignment], plan: Plan, store: Store, post: Relay) -> Non
         share = share_of(resources, resources.workers)
         deaths = resources.max_failures
         run_fits(missing, store, post, share, resources.workers, deaths, _scratch(plan))
+
+
+def _search(plan: Plan, store: Store, tell: Teller, post: Relay) -> None:
+    work = searching(plan, store, RayWorkers(Share(1, 0)))
+    if work is not None:
+        resources = plan.job.resources
+        concurrent = plan.job.search.concurrent or room(resources)
+        share = share_of(resources, concurrent)
+        run_search(Board(work, store, tell), store, post, share, concurrent, _scratch(plan))
 
 
 def _scratch(plan: Plan) -> str:

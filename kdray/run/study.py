@@ -1,196 +1,176 @@
-"""One search as an Optuna study that can be rebuilt from its finished trials."""
+"""The search of a job as one study over all arms, which can be rebuilt from its records."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
-from optuna.trial import FrozenTrial, TrialState, create_trial
-
+from kdray.plan.spaces import combinations
+from kdray.run.pruning import Pruning
+from kdray.run.samplers import Proposer
+from kdray.run.trials import Record, SearchArm, best_of, closed, pareto_of
 from kdray.spec.experiment import Search
-from kdray.spec.space import Space
-
-optuna.logging.set_verbosity(optuna.logging.ERROR)
-
-#: State of a trial in our records -> in Optuna.
-STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-
-
-@dataclass(frozen=True)
-class Record:
-    """A finished trial.
-
-    Args:
-        number: Its place in the study, from 0.
-        params: Its settings.
-        values: Validation score after each epoch.
-        score: Its best value; None when it failed.
-        state: ``complete``, ``pruned`` or ``failed``.
-        rungs: What successive halving noted of it.
-        error: Why it failed.
-    """
-
-    number: int
-    params: dict[str, Any]
-    values: list[float]
-    score: float | None
-    state: str
-    rungs: dict[str, float]
-    error: str = ""
 
 
 class Study:
-    """A search over one arm's spaces, whose next trial depends only on the trials before it.
+    """Says which trial comes next, which stops, and which is best.
 
-    The sampler is seeded anew for each trial from the study's seed and the trial's number, so a
-    study that is rebuilt from records asks for the same trial as one that was never interrupted.
+    Each arm in turn gets its least number of trials, so that all advance together; the sampler
+    gives the others to the arms that promise most. The next trial depends only on the trials
+    before it, so a study that is rebuilt from records asks as one that was never interrupted.
 
     Args:
-        name: Distinguishes the seeds of the studies of a job.
-        spaces: Setting -> space.
-        defaults: The settings of trial 0, where they lie within the spaces.
-        search: Sampler, scheduler and seed.
+        arms: What is searched.
+        search: Numbers of trials, sampler, scheduler and seed.
         select: The score; a loss is minimised, others are maximised.
+        epochs: Epochs of a trial.
+        earlier: Trials of an earlier search, from which the sampler learns as well.
     """
 
     def __init__(
         self,
-        name: str,
-        spaces: Mapping[str, Space],
-        defaults: Mapping[str, Any],
+        arms: Sequence[SearchArm],
         search: Search,
         select: str,
+        epochs: int,
+        earlier: Sequence[Record] = (),
     ) -> None:
-        self._name = name
-        self._search = search
-        self._distributions = {key: _distribution(space) for key, space in spaces.items()}
-        self._defaults = {
-            key: value
-            for key, value in defaults.items()
-            if key in spaces and _contains(self._distributions[key], value)
-        }
+        self.arms = {arm.slug: arm for arm in arms}
+        self.total = sum(arm.trials for arm in arms)
         self.records: dict[int, Record] = {}
-        self._open: dict[int, optuna.Trial] = {}
+        self.running: dict[int, Record] = {}
+        self._search = search
+        self._select = select
+        self._epochs = epochs
+        self._earlier = [replace(item, costs=dict(self.arms[item.arm].costs)) for item in earlier]
+        self._waiting: list[Record] = []
         self._values: dict[int, list[float]] = {}
-        self._study = optuna.create_study(
-            direction="minimize" if select == "loss" else "maximize",
-            pruner=_pruner(search),
-            sampler=optuna.samplers.RandomSampler(seed=0),
-        )
+        self._proposer = Proposer(arms, search, select)
+        self._pruning = Pruning(arms, search, select, epochs)
+        self._grids = {arm.slug: _grid(arm) for arm in arms} if search.sampler == "grid" else {}
 
-    def restore(self, records: Sequence[Record]) -> None:
-        """Add trials that finished before an interruption: the unbroken run of the first ones."""
+    def restore(self, records: Iterable[Record]) -> None:
+        """Add trials of before an interruption; those that ran then are given out first."""
         for record in sorted(records, key=lambda item: item.number):
-            if record.number == len(self.records):
-                self._study.add_trial(self._frozen(record))
+            if record.state == "running":
+                self._waiting.append(record)
+                self._pruning.open(record)
+            else:
                 self.records[record.number] = record
+                self._pruning.restore(record)
 
-    def ask(self) -> tuple[int, dict[str, Any]]:
-        """Return number and settings of the next trial."""
-        number = len(self._study.trials)
-        self._study.sampler = self._sampler(number)
-        if number == 0 and self._defaults:
-            self._study.enqueue_trial(self._defaults)
-        trial = self._study.ask(self._distributions)
-        self._open[trial.number] = trial
-        self._values[trial.number] = []
-        return trial.number, dict(trial.params)
-
-    def seen(self, number: int) -> int:
-        """Return how many epochs of an open trial have been reported."""
-        return len(self._values[number])
-
-    def report(self, number: int, epoch: int, value: float, *, last: bool = False) -> bool:
-        """Take the score of an epoch (from 1), and return whether the trial should stop.
+    def ask(self, spent: bool = False) -> Record | None:
+        """Return the next trial, or None when none is left.
 
         Args:
-            number: The trial.
-            epoch: The epoch.
-            value: Its score.
-            last: Whether it is the trial's last epoch, after which there is nothing to save.
-        """
-        trial = self._open[number]
-        self._values[number].append(value)
-        trial.report(value, epoch)
-        return not last and bool(trial.should_prune())
+            spent: Whether the budget is: no arm gets more than its least number.
 
-    def tell(self, number: int, state: str, error: str = "") -> Record:
-        """Close a trial and return its record."""
-        trial, values = self._open.pop(number), self._values.pop(number)
-        if not values and state != "failed":
-            state, error = "failed", "it reported no score"
-        score = None if state == "failed" else self._best(values)
-        self._study.tell(trial, score if state == "complete" else None, state=STATES[state])
-        frozen = self._study.trials[number]
-        rungs = {key: item for key, item in frozen.system_attrs.items() if "rung" in key}
-        record = Record(number, dict(frozen.params), values, score, state, rungs, error)
-        self.records[number] = record
+        Raises:
+            RunError: A method refuses what is drawn from its spaces.
+        """
+        if self._waiting:
+            record = self._waiting.pop(0)
+        else:
+            found = self._next(spent)
+            if found is None:
+                return None
+            record = found
+            self._pruning.open(record)
+        self.running[record.number] = record
+        self._values[record.number] = []
         return record
 
-    def best(self) -> Record | None:
-        """Return the best trial that ran to its end; the earlier one of equals."""
-        done = [item for item in self.records.values() if item.state == "complete"]
-        done = done or [item for item in self.records.values() if item.score is not None]
-        if not done:
+    def is_over(self, spent: bool = False) -> bool:
+        """Return whether no trial runs and none is left."""
+        left = self._due(spent) is not None or self._is_free(spent)
+        return not (self.running or self._waiting or left)
+
+    def seen(self, number: int) -> int:
+        """Return how many epochs of a running trial have been reported."""
+        return len(self._values[number])
+
+    def report(self, number: int, epoch: int, value: float) -> bool:
+        """Take the score of an epoch (from 1), and return whether the trial should stop.
+
+        After its last epoch there is nothing to save, and no trial is stopped.
+        """
+        self._values[number].append(value)
+        stop = self._pruning.report(number, epoch, value)
+        return stop and epoch < self._epochs
+
+    def tell(self, number: int, state: str, error: str = "", seconds: float = 0.0) -> Record:
+        """Close a trial and return its record."""
+        values = self._values.pop(number)
+        record = closed(self.running.pop(number), values, state, error, self._select)
+        record = replace(record, seconds=round(seconds, 3))
+        attrs = {**record.attrs, **self._pruning.close(record)}
+        self.records[number] = replace(record, attrs=attrs)
+        return self.records[number]
+
+    def of(self, slug: str) -> list[Record]:
+        """Return the finished trials of an arm, in order."""
+        return [record for _, record in sorted(self.records.items()) if record.arm == slug]
+
+    def best(self, slug: str) -> Record | None:
+        """Return the best trial of an arm that ran to its end; the earlier one of equals."""
+        return best_of(self.of(slug), self._select)
+
+    def pareto(self) -> list[Record]:
+        """Return the trials that no other beats in score and costs; none without costs."""
+        return pareto_of(list(self.records.values()), self._select) if self._search.against else []
+
+    def _next(self, spent: bool) -> Record | None:
+        taken = self._taken()
+        number = next(index for index in range(len(taken) + 1) if index not in taken)
+        # In the order of a rebuilt study, in which the finished ones of later numbers come first.
+        tried = [*self._earlier, *(taken[index] for index in sorted(taken))]
+        arm = self._due(spent)
+        if arm is not None:
+            params, notes = self._within(arm, number, tried)
+        elif self._is_free(spent):
+            arm, params, notes = self._proposer.anywhere(number, tried)
+        else:
             return None
-        sign = 1.0 if self._study.direction == optuna.study.StudyDirection.MINIMIZE else -1.0
-        return min(done, key=lambda item: (sign * (item.score or 0.0), item.number))
+        return Record(number, arm.slug, params, costs=dict(arm.costs), attrs=notes)
 
-    def _best(self, values: Sequence[float]) -> float:
-        minimize = self._study.direction == optuna.study.StudyDirection.MINIMIZE
-        return min(values) if minimize else max(values)
+    def _within(
+        self, arm: SearchArm, number: int, tried: Sequence[Record]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        own = [record for record in self._taken().values() if record.arm == arm.slug]
+        if self._grids:
+            used = [record.params for record in own]
+            return next(item for item in self._grids[arm.slug] if item not in used), {}
+        return self._proposer.within(arm, number, tried, {} if own else arm.first())
 
-    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        text = f"{self._search.seed}/{self._name}/{number}"
-        seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
-        if self._search.sampler == "random":
-            return optuna.samplers.RandomSampler(seed=seed)
-        return optuna.samplers.TPESampler(
-            seed=seed,
-            multivariate=True,
-            n_startup_trials=max(3, self._search.trials // 4),
-            constant_liar=self._search.concurrent > 1,
-        )
+    def _due(self, spent: bool) -> SearchArm | None:
+        """Return the arm that is furthest behind, if one lacks trials."""
+        counts = self._counts()
+        limit = {slug: self._least(arm) for slug, arm in self.arms.items()}
+        if self._grids and not spent and all(counts[slug] >= limit[slug] for slug in limit):
+            limit = {slug: arm.trials for slug, arm in self.arms.items()}
+        behind = [slug for slug in self.arms if counts[slug] < limit[slug]]
+        return self.arms[min(behind, key=lambda slug: counts[slug])] if behind else None
 
-    def _frozen(self, record: Record) -> FrozenTrial:
-        state = STATES[record.state]
-        return create_trial(
-            params=record.params,
-            distributions=self._distributions,
-            value=record.score if state == TrialState.COMPLETE else None,
-            intermediate_values={epoch: value for epoch, value in enumerate(record.values, 1)},
-            system_attrs=record.rungs,
-            state=state,
-        )
+    def _is_free(self, spent: bool) -> bool:
+        """Return whether the sampler may give out a trial."""
+        return not (spent or self._grids) and len(self._taken()) < self.total
 
+    def _least(self, arm: SearchArm) -> int:
+        least = self._search.min_trials
+        return arm.trials if least is None else min(least, arm.trials)
 
-def _distribution(space: Space) -> BaseDistribution:
-    if space.choices:
-        return CategoricalDistribution(space.choices)
-    low, high = float(space.min or 0.0), float(space.max or 0.0)
-    if space.step is not None and all(float(end).is_integer() for end in (low, high, space.step)):
-        return IntDistribution(int(low), int(high), step=int(space.step))
-    return FloatDistribution(low, high, log=space.log, step=space.step)
+    def _counts(self) -> Mapping[str, int]:
+        taken = [record.arm for record in self._taken().values()]
+        return {slug: taken.count(slug) for slug in self.arms}
+
+    def _taken(self) -> dict[int, Record]:
+        waiting = {record.number: record for record in self._waiting}
+        return {**self.records, **self.running, **waiting}
 
 
-def _contains(distribution: BaseDistribution, value: Any) -> bool:
-    if isinstance(distribution, CategoricalDistribution):
-        return value in distribution.choices
-    return isinstance(value, int | float) and distribution._contains(float(value))
-
-
-def _pruner(search: Search) -> optuna.pruners.BasePruner:
-    if search.scheduler == "none":
-        return optuna.pruners.NopPruner()
-    return optuna.pruners.SuccessiveHalvingPruner(
-        min_resource=search.grace_epochs, reduction_factor=search.reduction_factor
-    )
+def _grid(arm: SearchArm) -> list[dict[str, Any]]:
+    """Return every combination of an arm, the method's defaults first where they are one."""
+    found = combinations(arm.method, arm.spaces)
+    first = [params for params in found if params == arm.first()]
+    return first + [params for params in found if params not in first]

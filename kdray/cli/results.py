@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from kdray.report.cells import Table
     from kdray.spec import Suite
     from kdray.store import Store
+
+#: More best settings are left to the report and to `--json`.
+_MANY_SEARCHES = 6
 
 
 def register(app: typer.Typer) -> None:
@@ -75,7 +78,7 @@ def show(
     from kdray.report import wording  # slow: jinja2
 
     told: set[str] = set()
-    for table in _tables(results, split, everything=everything):
+    for table in _short(_tables(results, split, everything=everything)):
         console.print(_drawn(table))
         for note in table.notes:
             if note not in told:
@@ -134,7 +137,7 @@ def _tables(
     results: Mapping[str, Any], split: str | None, *, everything: bool = True
 ) -> list[Table]:
     """Return the tables to show, the most important ones last."""
-    from kdray.report import datasets, facts, maps, tables
+    from kdray.report import datasets, facts, knowledge, maps, search_tables, tables
 
     splits = [split] if split else facts.ordered_splits(results)
     main = split or facts.main_split(results)
@@ -143,13 +146,19 @@ def _tables(
         made += [datasets.dataset_table(results), datasets.leak_table(results)]
         made += [maps.agreement_table(results), maps.pointing_table(results)]
         made += [maps.measures_table(results)]
-        made += [tables.search_table(results)]
+        made += [knowledge.records_table(results), tables.search_table(results)]
+        made += [search_tables.pareto_table(results), search_tables.pairs_table(results)]
         made += [tables.class_table(results, main)] if main else []
     made.append(tables.cost_table(results))
     if main:
         made.append(tables.ratio_table(results, main))
     made += [tables.score_table(results, name) for name in reversed(splits)]
     return [table for table in made if table.rows]
+
+
+def _short(tables: Sequence[Table]) -> list[Table]:
+    """Return the tables less the best settings of many searches: a screen has no room for them."""
+    return [t for t in tables if t.name != "searches" or len(t.rows) <= _MANY_SEARCHES]
 
 
 def _drawn(table: Table) -> RichTable:
@@ -186,6 +195,8 @@ def _json(results: Mapping[str, Any], split: str | None, file: str) -> None:
             "headline": list(wording.headline(results)),
             "warnings": list(wording.warnings(results, split)),
             "promoted": results.get("promoted"),
+            "search": results.get("search"),
+            "knowledge": results.get("knowledge"),
             "models": text.to_dict(_models(results, split)),
             **{table.name: text.to_dict(table) for table in made if table.name != "models"},
         }

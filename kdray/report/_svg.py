@@ -14,12 +14,17 @@ if TYPE_CHECKING:
 #: Colour in the drawing -> CSS variable in the page.
 INK, MUTED, GRID, PAPER = "#010203", "#040506", "#070809", "#0a0b0c"
 SERIES = ("#a10001", "#a10002", "#a10003", "#a10004", "#a10005", "#a10006")
+#: From next to the page's colour to the strongest one: more colour is better.
+RAMP = ("#b20001", "#b20002", "#b20003", "#b20004", "#b20005", "#b20006", "#b20007")
+#: Behind text that lies over a drawing.
+BEHIND = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 1.2}
 _VARIABLES = {
     INK: "--ink",
     MUTED: "--muted",
     GRID: "--grid",
     PAPER: "--card",
     **{colour: f"--series-{index}" for index, colour in enumerate(SERIES, 1)},
+    **{colour: f"--ramp-{index}" for index, colour in enumerate(RAMP, 1)},
 }
 _STYLE = {
     "svg.fonttype": "none",

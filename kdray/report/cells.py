@@ -123,6 +123,12 @@ def large(value: object) -> Cell:
     return Cell(f"{found:,.0f}", round(found))
 
 
+def size(num_bytes: object) -> Cell:
+    """Return a cell of a number of bytes with its SI prefix: ``1.24 GB``."""
+    found = large(num_bytes)
+    return found if found.value is None else Cell(f"{found.text}{_unit(found.text)}", found.value)
+
+
 def measured(value: object, unit: str) -> Cell:
     """Return a cell of a quantity with its unit, three significant digits."""
     found = number(value)
@@ -166,6 +172,10 @@ def significant(value: float) -> str:
         return "0"
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:,.{min(digits, 6)}f}"
+
+
+def _unit(text: str) -> str:
+    return "B" if text[-1].isalpha() else " B"
 
 
 def _short(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Charts of a job's results as inline SVG: learning curves, searches, score against cost."""
+"""Charts of a job's results as inline SVG: learning curves, score against cost."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kdray.report import cells, facts
+from kdray.report._scale import log_axis, whole_ticks
 from kdray.report._svg import MUTED, PAPER, SERIES, draw
 from kdray.report.facts import SCORES, Model, Results
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 Pick = Callable[[Mapping[str, Any]], object]
 
 _MARKERS = ("o", "s", "^", "D", "v", "P")
-_ACROSS = 4
 
 
 def learning_curves(model: Model, select: str, name: str) -> str | None:
@@ -46,35 +46,6 @@ def learning_curves(model: Model, select: str, name: str) -> str | None:
 
     alt = f"Learning curves of {model['label']}: training loss and validation {SCORES[select]}"
     return draw(paint, size=(6.2, 2.3), name=name, alt=alt)
-
-
-def search_plot(search: Mapping[str, Any], name: str) -> str | None:
-    """Return a search's scores in the order of the trials and against each setting.
-
-    Args:
-        search: A search of the results.
-        name: Prefix of the ids in the SVG.
-    """
-    trials = [trial for trial in search["trials"] if cells.number(trial.get("score")) is not None]
-    if not trials:
-        return None
-    settings = sorted({key for trial in trials for key in trial["params"]})
-    rows = math.ceil((len(settings) + 1) / _ACROSS)
-
-    def paint(figure: Figure) -> None:
-        axes = figure.subplots(rows, _ACROSS, squeeze=False, sharey=True).flatten()
-        _history(axes[0], trials, search)
-        for place, key in zip(axes[1:], settings, strict=False):
-            _against(place, trials, key, search)
-        for place in axes[len(settings) + 1 :]:
-            place.remove()
-        for row in range(rows):
-            axes[row * _ACROSS].set_ylabel(f"validation {SCORES[search['select']]}")
-        handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower left", ncols=4)
-
-    alt = f"Trials of the search {search['label']} against their order and their settings"
-    return draw(paint, size=(11.2, 2.3 * rows + 0.3), name=name, alt=alt)
 
 
 def score_against_cost(results: Results, split: str, name: str) -> str | None:
@@ -125,7 +96,7 @@ def _curves(axes: Axes, runs: Sequence[Mapping[str, Any]], pick: Pick, colour: s
         epochs = [epoch["epoch"] for epoch in runs[0]["history"]][:common]
         axes.plot(epochs, means, color=colour, linewidth=2.4)
     axes.set_xlabel("epoch")
-    _whole_ticks(axes)
+    whole_ticks(axes)
 
 
 def _mark_best(axes: Axes, runs: Sequence[Mapping[str, Any]], select: str) -> None:
@@ -134,65 +105,6 @@ def _mark_best(axes: Axes, runs: Sequence[Mapping[str, Any]], select: str) -> No
         for epoch in kept:
             value = _or_nan(epoch["validation"].get(select))
             axes.plot([epoch["epoch"]], [value], "o", markersize=4.5, color=SERIES[0])
-
-
-def _history(axes: Axes, trials: Sequence[Mapping[str, Any]], search: Mapping[str, Any]) -> None:
-    _trials(axes, trials, [trial["number"] for trial in trials], search)
-    done = [trial for trial in trials if trial["state"] == "complete"]
-    better = min if search["select"] == "loss" else max
-    so_far = [better(t["score"] for t in done[: index + 1]) for index in range(len(done))]
-    axes.step(
-        [t["number"] for t in done],
-        so_far,
-        where="post",
-        color=MUTED,
-        linewidth=1,
-        label="best so far",
-    )
-    axes.set_xlabel("trial")
-    _whole_ticks(axes)
-
-
-def _against(
-    axes: Axes, trials: Sequence[Mapping[str, Any]], key: str, search: Mapping[str, Any]
-) -> None:
-    having = [trial for trial in trials if key in trial["params"]]
-    values = [trial["params"][key] for trial in having]
-    axes.set_xlabel(key)
-    if all(cells.number(value) is not None for value in values):
-        _trials(axes, having, values, search)
-        if min(values) > 0 and max(values) / min(values) >= 20:
-            _log_axis(axes, subs=(1,))
-        return
-    names = sorted({str(value) for value in values})
-    _trials(axes, having, [names.index(str(value)) for value in values], search)
-    axes.set_xticks(range(len(names)), names)
-
-
-def _trials(
-    axes: Axes,
-    trials: Sequence[Mapping[str, Any]],
-    places: Sequence[float],
-    search: Mapping[str, Any],
-) -> None:
-    best = (search.get("best") or {}).get("number")
-    kinds = (("complete", "o", SERIES[0]), ("pruned", "x", MUTED), ("failed", "+", SERIES[1]))
-    named = {"complete": "finished", "pruned": "stopped early", "failed": "failed"}
-    for state, marker, colour in kinds:
-        at = [i for i, trial in enumerate(trials) if trial["state"] == state]
-        if at:
-            y = [trials[i]["score"] for i in at]
-            axes.plot(
-                [places[i] for i in at], y, marker, color=colour, markersize=5, label=named[state]
-            )
-    for place, trial in zip(places, trials, strict=True):
-        if trial["number"] == best:
-            style: dict[str, Any] = {
-                "markersize": 11,
-                "markerfacecolor": "none",
-                "markeredgecolor": SERIES[2],
-            }
-            axes.plot([place], [trial["score"]], "o", **style, markeredgewidth=1.8, label="best")
 
 
 def _costs(
@@ -205,7 +117,7 @@ def _costs(
         if (x := cells.number(model["cost"].get(key)))
         and (y := _mean(model, split, score)) is not None
     ]
-    _log_axis(axes, subs=(1, 2, 5))
+    log_axis(axes, subs=(1, 2, 5))
     front = _front([(x, y) for _, x, y in placed])
     line = {"color": MUTED, "linewidth": 1, "linestyle": (0, (4, 3))}
     axes.step([x for x, _ in front], [y for _, y in front], where="post", **line)
@@ -258,18 +170,3 @@ def _ends(model: Model, split: str, score: str) -> tuple[float, float]:
 def _or_nan(value: object) -> float:
     found = cells.number(value)
     return math.nan if found is None else found
-
-
-def _log_axis(axes: Axes, subs: tuple[int, ...]) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter  # slow, as in _svg
-
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=subs, numticks=12))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-
-
-def _whole_ticks(axes: Axes) -> None:
-    from matplotlib.ticker import MaxNLocator  # slow, as in _svg
-
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))

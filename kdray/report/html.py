@@ -11,7 +11,19 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from kdray.report import cells, charts, datasets, facts, maps, published, tables, wording
+from kdray.report import (
+    cells,
+    charts,
+    datasets,
+    facts,
+    knowledge,
+    maps,
+    published,
+    search_section,
+    search_tables,
+    tables,
+    wording,
+)
 from kdray.report.facts import SCORES, Model, Results
 from kdray.store import Store
 
@@ -43,7 +55,8 @@ def write_report(results: Results, store: Store, spec_text: str) -> str:
         confusions=list(_confusions(results, split)),
         curves=list(_curves(results)),
         searches=tables.search_table(results),
-        search_plots=list(_search_plots(results)),
+        search=_search(results),
+        records=knowledge.records_table(results),
         explanation=_explanation(results, store),
         agreement=maps.agreement_table(results),
         pointing=maps.pointing_table(results),
@@ -147,11 +160,21 @@ def _curves(results: Results) -> Iterator[tuple[str, Markup]]:
             yield model["label"], Markup(drawn)
 
 
-def _search_plots(results: Results) -> Iterator[tuple[str, Markup]]:
-    for index, search in enumerate(results.get("searches") or ()):
-        drawn = charts.search_plot(search, f"search{index}")
-        if drawn is not None:
-            yield search["label"], Markup(drawn)
+def _search(results: Results) -> dict[str, Any] | None:
+    """Return what the section on the search shows; None without a search."""
+    if not results.get("searches"):
+        return None
+    return {
+        "sentences": search_section.sentences(results),
+        "budget": search_section.spent(results),
+        "matrices": search_tables.pair_matrices(results),
+        "note": search_tables.pairs_note(),
+        "pareto": search_tables.pareto_table(results),
+        "blocks": [
+            {"title": block.title, "svg": _markup(block.svg), "text": block.text}
+            for block in search_section.blocks(results)
+        ],
+    }
 
 
 def _markup(svg: str | None) -> Markup | None:

@@ -33,11 +33,8 @@ def collect(plan: Plan, store: Store, seconds: Mapping[str, float]) -> dict[str,
         "dataset": {**store.finished(plan.prepare.path), "key": plan.prepare.key},
         "splits": evaluated["splits"],
         "models": [_with_runs(model, store) for model in evaluated["models"]],
-        "searches": [
-            _search(plan, arm, store.finished(plan.search.path)["arms"][arm.arm.slug])
-            for arm in plan.searched
-            if plan.search is not None
-        ],
+        **_searched(plan, store),
+        "knowledge": _knowledge(plan, store),
         "explanations": store.finished(plan.explain.path),
         "promoted": store.finished(plan.promote.path),
         "steps": [
@@ -93,12 +90,43 @@ def _with_runs(model: Mapping[str, Any], store: Store) -> dict[str, Any]:
     }
 
 
-def _search(plan: Plan, arm: ArmSteps, found: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "label": arm.arm.label,
-        "student": arm.arm.student.id,
-        "teacher": arm.arm.teacher.id if arm.arm.teacher else None,
-        "method": arm.arm.method.name,
-        "select": plan.job.train.select,
-        **found,
+def _searched(plan: Plan, store: Store) -> dict[str, Any]:
+    """Return the searches, an entry an arm, and what is common to them."""
+    if plan.search is None:
+        return {"searches": [], "search": None}
+    found = store.finished(plan.search.path)
+    select, *against = found["objectives"]
+    journal = f"jobs/{plan.job.name}/study.journal"
+    common = {
+        **{name: found[name] for name in ("sampler", "scheduler", "pareto", "budget", "earlier")},
+        "select": select,
+        "against": against,
+        "study": journal if store.exists(journal) else None,  # else another job's search is used
     }
+    searches = [_search(select, found["arms"][arm.arm.slug]) for arm in plan.searched]
+    return {"searches": searches, "search": common}
+
+
+def _search(select: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    trials = [{name: trial[name] for name in _TRIAL} for trial in found["trials"]]
+    return {**found, "select": select, "trials": trials}
+
+
+#: What results say of a trial; the rest is for the sampler.
+_TRIAL = ("number", "params", "values", "score", "state", "costs", "seconds", "error")
+
+
+def _knowledge(plan: Plan, store: Store) -> dict[str, Any]:
+    """Return what was recorded of each teacher, and the ensembles that teach."""
+    records = [store.finished(step.path) for step in plan.record.values()]
+    return {
+        "records": [{name: record[name] for name in _RECORD} for record in records],
+        "ensembles": {item.id: list(item.of) for item in plan.ensembles},
+    }
+
+
+#: What results say of a record.
+_RECORD = (
+    *("teacher", "views", "images", "teacher_images", "bytes", "columns", "live", "seconds"),
+    "folder",
+)

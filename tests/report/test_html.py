@@ -132,7 +132,7 @@ def test_optional_parts_may_be_missing(change: Callable[..., Results], store: St
         model["summary"]["test"]["auc"] = None
         model["against_alone"] = None
     html = write_report(results, store, "")
-    assert 'id="searches"' not in html
+    assert 'id="search"' not in html
     assert 'id="explanations"' not in html
     assert Page(html).open == []
 
@@ -150,24 +150,6 @@ def test_results_without_a_test_split_give_a_report(
 def test_a_lost_explanation_figure_is_told(bare: Results, tmp_path: Path) -> None:
     html = write_report(bare, Store(str(tmp_path / "empty")), SPEC)
     assert "explanations.png is not in the storage any more" in html
-
-
-def test_a_search_of_one_failed_trial_gives_no_plot(results: Results) -> None:
-    search = results["searches"][0]
-    search["trials"] = [
-        {"number": 0, "params": {}, "values": [], "score": None, "state": "failed"}
-    ]
-    search["best"] = None
-    assert charts.search_plot(search, "s") is None
-
-
-def test_choices_that_are_words_can_be_searched(results: Results) -> None:
-    search = results["searches"][0]
-    for trial in search["trials"]:
-        trial["params"]["layer"] = "deep" if trial["number"] % 2 else "shallow"
-    drawn = charts.search_plot(search, "s") or ""
-    assert "shallow" in drawn
-    assert "deep" in drawn
 
 
 def test_labels_of_charts_are_no_formulas(results: Results, store: Store) -> None:

@@ -1,0 +1,201 @@
+"""Tables of a search: the best of each pair, and the Pareto front."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kdray.report import cells, facts
+from kdray.report.cells import Cell, Column, Table, number
+from kdray.report.facts import SCORES, Results
+from kdray.report.trials import lower_is_better, trials_of
+
+_COSTS = {
+    "macs": ("MACs", cells.large),
+    "parameters": ("Parameters", cells.large),
+    "latency_ms": ("Latency", lambda value: cells.measured(value, "ms")),
+    "file_mb": ("File", lambda value: cells.measured(value, "MB")),
+}
+#: How the row of the students without a teacher is called.
+ALONE = "alone"
+
+
+@dataclass(frozen=True)
+class PairCell:
+    """What is known of one student with one teacher (or none) and one method.
+
+    Args:
+        best: Best validation score of a trial; None without a search.
+        trials: Trials of the search.
+        test: Mean test score with its interval, as text; empty where it was not distilled.
+        share: Where ``best`` lies between the worst (0) and the best (1) cell of the job.
+        chosen: Whether it is the best cell of the job.
+    """
+
+    best: float | None
+    trials: int
+    test: str
+    share: float
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The cells of one method: rows of teachers, columns of students.
+
+    Args:
+        method: Its name.
+        students: Headings of the columns.
+        rows: Heading and cells; None where the job has no such pair.
+    """
+
+    method: str
+    students: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[PairCell | None, ...]], ...]
+
+
+def pair_matrices(results: Results) -> tuple[Matrix, ...]:
+    """Return a matrix a method: the students alone in the first row, then a row a teacher."""
+    found = _cells(results)
+    students = tuple(dict.fromkeys(student for student, _, _ in found))
+    alone = [key for key in found if key[1] is None]
+    methods = list(dict.fromkeys(m for _, teacher, m in found if teacher is not None))
+    without = tuple(dict.fromkeys(method for _, _, method in alone))
+    heads = [(ALONE if method == "none" else f"{ALONE} ({method})", method) for method in without]
+    lone = tuple(
+        (head, tuple(found.get((student, None, method)) for student in students))
+        for head, method in heads
+    )
+    if not methods:
+        return (Matrix("", students, lone),) if lone else ()
+    return tuple(
+        Matrix(method, students, (*lone, *_taught(found, students, method))) for method in methods
+    )
+
+
+def pairs_table(results: Results) -> Table:
+    """Return the best validation scores, a row a method and teacher, a column a student."""
+    matrices = pair_matrices(results)
+    students = matrices[0].students if matrices else ()
+    columns = (
+        Column("method", "Method", "How the students learned"),
+        Column("teacher", "Teacher", "Whom they learned from"),
+        *(
+            Column(student, student, "Best validation score of its trials", True)
+            for student in students
+        ),
+    )
+    rows = tuple(
+        (cells.word(method), cells.word(head), *(_best(cell) for cell in row))
+        for method, head, row in _rows(matrices)
+        if any(cell is not None and cell.best is not None for cell in row)
+    )
+    title = f"Best of each pair (validation {SCORES[results['select']]})"
+    return Table("pairs", title, columns, rows, (pairs_note(),))
+
+
+def pairs_note() -> str:
+    """Return what a best validation score is, and is not."""
+    return (
+        "Best validation scores are the best of many trials: they choose settings, and are no "
+        "estimate for unseen images. A pair with more trials had more chances."
+    )
+
+
+def pareto_table(results: Results) -> Table:
+    """Return one row a trial of the Pareto front, the best score first."""
+    study = results.get("search") or {}
+    known = {trial.number: trial for trial in trials_of(results)}
+    front = [entry for entry in study.get("pareto") or () if entry["number"] in known]
+    costs = [cost for cost in study.get("against") or () if cost in _COSTS]
+    columns = (
+        Column("label", "Student", "Pair and method"),
+        Column("number", "Trial", "Number in the study", True),
+        Column(
+            "score", "Score", f"Best validation {SCORES[results['select']]} of the trial", True
+        ),
+        *(Column(cost, _COSTS[cost][0], "Cost of the student", True) for cost in costs),
+        Column("settings", "Settings"),
+    )
+    sign = 1 if lower_is_better(results) else -1
+    rows = tuple(
+        (
+            cells.word(entry["label"]),
+            cells.count(entry["number"]),
+            cells.fixed(entry.get("score")),
+            *(_COSTS[cost][1]((entry.get("costs") or {}).get(cost)) for cost in costs),
+            cells.settings(known[entry["number"]].params),
+        )
+        for entry in sorted(front, key=lambda entry: sign * (number(entry.get("score")) or 0.0))
+    )
+    note = "No finished trial has a better score without a higher cost."
+    return Table("pareto", "Pareto front", columns, rows if costs else (), (note,))
+
+
+def _cells(results: Results) -> dict[tuple[str, str | None, str], PairCell]:
+    """Return what is known of each arm: students in the order of the results."""
+    tested = {
+        (model["model"], model.get("teacher"), model["method"]): model
+        for model in facts.students(results)
+    }
+    searches = {
+        (item["student"], item.get("teacher"), item["method"]): item
+        for item in results.get("searches") or ()
+    }
+    best = {key: number((item.get("best") or {}).get("score")) for key, item in searches.items()}
+    scores = [score for score in best.values() if score is not None]
+    lower = lower_is_better(results)
+    ends = (max(scores), min(scores)) if lower else (min(scores), max(scores))
+    return (
+        {
+            key: PairCell(
+                best=best.get(key),
+                trials=len(searches[key]["trials"]) if key in searches else 0,
+                test=_test(results, tested.get(key)),
+                share=_share(best.get(key), *ends),
+                chosen=best.get(key) == ends[1],
+            )
+            for key in dict.fromkeys((*searches, *tested))
+        }
+        if scores
+        else {}
+    )
+
+
+def _share(score: float | None, worst: float, best: float) -> float:
+    return 0.0 if score is None or worst == best else (score - worst) / (best - worst)
+
+
+def _test(results: Results, model: Mapping[str, Any] | None) -> str:
+    split = facts.main_split(results)
+    if model is None or split is None:
+        return ""
+    found = facts.summary(model, split, facts.main_score(results))
+    return cells.interval(found).text if found else ""
+
+
+def _taught(
+    found: Mapping[tuple[str, str | None, str], PairCell], students: Sequence[str], method: str
+) -> tuple[tuple[str, tuple[PairCell | None, ...]], ...]:
+    teachers = dict.fromkeys(t for _, t, m in found if t is not None and m == method)
+    return tuple(
+        (teacher, tuple(found.get((student, teacher, method)) for student in students))
+        for teacher in teachers
+    )
+
+
+def _rows(matrices: Sequence[Matrix]) -> Iterator[tuple[str, str, tuple[PairCell | None, ...]]]:
+    """Yield method, heading and cells of every row, those without a teacher once."""
+    seen: set[str] = set()
+    for matrix in matrices:
+        for head, row in matrix.rows:
+            lone = head == ALONE or head.startswith(f"{ALONE} (")
+            if lone and head in seen:
+                continue
+            seen |= {head} if lone else set()
+            yield ("none" if head == ALONE else matrix.method, head, row)
+
+
+def _best(cell: PairCell | None) -> Cell:
+    return cells.word(None) if cell is None or cell.best is None else cells.fixed(cell.best)

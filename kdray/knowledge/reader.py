@@ -19,7 +19,7 @@ from kdray.knowledge.writer import ABOUT, FIELD, Values
 from kdray.store import Store
 
 #: Rows of more bytes are converted one by one while they are copied; smaller ones together.
-_LARGE = 1 << 14
+_LARGE = 1 << 16
 _STORED = {"float16": torch.float16, "float32": torch.float32, "bool": torch.uint8}
 
 
@@ -57,9 +57,7 @@ class Knowledge:
             raise StoreError(
                 f"record {key}", f"view {view}, part {part} is not recorded.", "Run the job again."
             )
-        self._pages: dict[str, list[Values | None]] = {
-            column.name: [None] * (views * self._parts) for column in columns
-        }
+        self._pages: dict[str, dict[int, Values]] = {column.name: {} for column in columns}
         if not store.is_local:
             self._fetch()
 
@@ -74,21 +72,27 @@ class Knowledge:
         Raises:
             StoreError: A file is not what its name says, or a place is not recorded.
         """
-        rows = self._row_of[places]
-        if rows.min(initial=0) < 0 or views.max(initial=0) >= self._views:
+        try:
+            rows = self._row_of[places]
+        except IndexError:
+            rows = np.full(1, -1)
+        if min(rows.tolist(), default=0) < 0 or max(views.tolist(), default=0) >= self._views:
             raise StoreError(f"record {self._key}", "it holds no such place or view.")
         parts, inside = np.divmod(rows, PART)
         pages = (views * self._parts + parts).tolist()
         spots = list(zip(pages, inside.tolist(), strict=True))
-        return {column.name: self._column(column, spots, device) for column in self.columns}
+        return {
+            column.name: self._column(column, set(pages), spots, device) for column in self.columns
+        }
 
-    def _column(self, column: Column, spots: list[tuple[int, int]], device: str) -> Tensor:
-        pages, rows = self._pages[column.name], []
-        for page, row in spots:
-            values = pages[page]
-            if values is None:
-                values = pages[page] = self._open(column, *divmod(page, self._parts))
-            rows.append(values[row])
+    def _column(
+        self, column: Column, pages: set[int], spots: list[tuple[int, int]], device: str
+    ) -> Tensor:
+        held = self._pages[column.name]
+        for page in pages:
+            if page not in held:
+                held[page] = self._open(column, *divmod(page, self._parts))
+        rows = [held[page][row] for page, row in spots]
         if column.dtype == "bool":
             return _bits(column, rows).to(device)
         if column.image_bytes < _LARGE or device != "cpu":
@@ -139,18 +143,19 @@ def _mapped(path: Path, column: Column) -> tuple[Values, dict[str, object]]:
 
 
 def _bits(column: Column, rows: Sequence[Values]) -> Tensor:
-    bits = np.unpackbits(np.stack(rows), axis=1, count=math.prod(column.shape))
+    stored = np.concatenate(rows).reshape(len(rows), column.width)
+    bits = np.unpackbits(stored, axis=1, count=math.prod(column.shape))
     return torch.from_numpy(bits.view(np.bool_)).view(len(rows), *column.shape)
 
 
 def _together(column: Column, rows: Sequence[Values], device: str) -> Tensor:
     """Return rows copied as they are, then converted where they are needed."""
+    if device == "cpu":
+        return torch.from_numpy(np.concatenate(rows)).float().view(-1, *column.shape)
     out = torch.empty(
-        len(rows), column.width, dtype=_STORED[column.dtype], pin_memory=device != "cpu"
+        len(rows) * column.width, dtype=_STORED[column.dtype], pin_memory=device.startswith("cuda")
     )
-    array = out.numpy()
-    for index, row in enumerate(rows):
-        array[index] = row
+    np.concatenate(rows, out=out.numpy())
     return out.to(device, non_blocking=True).float().view(-1, *column.shape)
 
 

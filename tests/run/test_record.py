@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,32 +16,11 @@ from kdray.run.survey import recordings
 from kdray.spec import Experiment
 from kdray.store import Store
 
-TEACHERS = [
-    {"id": name, "model": {"name": "cnn5", "params": {"widths": [width] * 5}}}
-    for name, width in (("big", 4), ("huge", 6))
-]
-SMALL = {"name": "cnn5", "params": {"widths": [2, 2, 2, 2, 2]}}
+HUGE = {"id": "huge", "model": {"name": "cnn5", "params": {"widths": [6] * 5}}}
 
 
-def job(storage: Path, **changes: Any) -> Experiment:
-    source = {"name": "phantom", "params": {"num_images": 60, "size": 32}}
-    content: dict[str, Any] = {
-        "apiVersion": "kdray/v1",
-        "kind": "Experiment",
-        "name": "tiny",
-        "data": {"source": source, "image_size": 32, "channels": 1},
-        "teachers": TEACHERS[:1],
-        "students": [{"id": "small", "model": SMALL}],
-        "methods": ["none", "kd"],
-        "train": {"teacher": {"epochs": 1}, "student": {"epochs": 3}},
-        "knowledge": {"views": 2},
-        "search": {"trials": 0},
-        "evaluate": {"seeds": 1, "latency_repeats": 1},
-        "explain": {"methods": ["featuremaps"], "images": 1},
-        "promote": {"registry": str(storage / "registry")},
-        "storage": {"uri": str(storage / "runs")},
-    }
-    return Experiment.model_validate({**content, **changes})
+def job(tiny_job: dict[str, Any], **changes: Any) -> Experiment:
+    return Experiment.model_validate({**tiny_job, **changes})
 
 
 @pytest.fixture(autouse=True)
@@ -89,8 +67,8 @@ def weights(made: Experiment) -> dict[str, torch.Tensor]:
     return load_file(str(Store(made.storage.uri).fetch(path) / "model.safetensors"))
 
 
-def test_a_teacher_looks_once_at_each_view(tmp_path: Path, calls: list[int]) -> None:
-    made = job(tmp_path)
+def test_a_teacher_looks_once_at_each_view(tiny_job: dict[str, Any], calls: list[int]) -> None:
+    made = job(tiny_job)
     run(made)
     facts = recorded(made)
     images = facts["images"]
@@ -101,31 +79,31 @@ def test_a_teacher_looks_once_at_each_view(tmp_path: Path, calls: list[int]) -> 
 
 
 def test_a_second_job_over_the_same_teacher_and_views_asks_no_teacher(
-    tmp_path: Path, calls: list[int]
+    tiny_job: dict[str, Any], calls: list[int]
 ) -> None:
-    run(job(tmp_path))
+    run(job(tiny_job))
     calls.clear()
-    other = job(tmp_path, name="other", methods=["kd", "soft_hard"], evaluate={"seeds": 2})
+    other = job(tiny_job, name="other", methods=["kd", "soft_hard"], evaluate={"seeds": 2})
     run(other)
     assert calls == []
 
 
 def test_a_job_with_more_views_records_the_further_ones_alone(
-    tmp_path: Path, calls: list[int]
+    tiny_job: dict[str, Any], calls: list[int]
 ) -> None:
-    made = job(tmp_path)
+    made = job(tiny_job)
     run(made)
     images = recorded(made)["images"]
     calls.clear()
-    more = job(tmp_path, knowledge={"views": 3})
+    more = job(tiny_job, knowledge={"views": 3})
     run(more)
     assert sum(calls) == recorded(more)["teacher_images"] == images
 
 
 def test_an_interrupted_recording_goes_on_with_what_is_missing(
-    tmp_path: Path, calls: list[int], monkeypatch: pytest.MonkeyPatch
+    tiny_job: dict[str, Any], calls: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = job(tmp_path)
+    made = job(tiny_job)
     whole = record._record_part
     done: list[int] = []
 
@@ -145,25 +123,28 @@ def test_an_interrupted_recording_goes_on_with_what_is_missing(
     assert sum(calls) == facts["teacher_images"] == facts["images"]
 
 
-def test_records_of_logits_train_the_same_student_as_the_teacher_in_each_step(
-    tmp_path: Path,
+def test_over_the_same_batches_records_train_the_same_student_as_the_teacher_does(
+    tiny_job: dict[str, Any], calls: list[int]
 ) -> None:
-    # A batch of 32 from 32 places has one order of images or another, but the same images.
-    train = {"teacher": {"epochs": 1}, "student": {"epochs": 2}}
-    recording = job(tmp_path, train=train)
-    live = job(tmp_path, name="live", train=train, knowledge={"views": 2, "mode": "live"})
+    # All images in one batch of at most 32, as they are recorded.
+    student = {"epochs": 3, "batch_size": 32, "per_class": 6}
+    train = {"teacher": {"epochs": 1}, "student": student}
+    recording = job(tiny_job, train=train)
     run(recording)
+    assert recorded(recording)["images"] <= 32
+    calls.clear()
+    live = job(tiny_job, name="live", train=train, knowledge={"views": 2, "mode": "live"})
     run(live)
     assert plan_job(live).record == {}
+    assert len(calls) == 3
     ours, theirs = weights(recording), weights(live)
-    for name in ours:
-        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-4, atol=1e-5)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def test_what_does_not_fit_the_budget_is_computed_live_and_logits_stay(
-    tmp_path: Path, calls: list[int]
+    tiny_job: dict[str, Any], calls: list[int]
 ) -> None:
-    made = job(tmp_path, methods=["kd", "ikd"], knowledge={"views": 2, "budget": 0})
+    made = job(tiny_job, methods=["kd", "ikd"], knowledge={"views": 2, "budget": 0})
     run(made)
     facts = recorded(made)
     assert list(facts["columns"]) == ["logits"]
@@ -173,8 +154,8 @@ def test_what_does_not_fit_the_budget_is_computed_live_and_logits_stay(
     assert sum(calls) >= 5 * facts["images"]
 
 
-def test_maps_that_fit_are_recorded(tmp_path: Path, calls: list[int]) -> None:
-    made = job(tmp_path, methods=["kd", "ikd"])
+def test_maps_that_fit_are_recorded(tiny_job: dict[str, Any], calls: list[int]) -> None:
+    made = job(tiny_job, methods=["kd", "ikd"])
     run(made)
     facts = recorded(made)
     assert facts["live"] == {}
@@ -182,8 +163,8 @@ def test_maps_that_fit_are_recorded(tmp_path: Path, calls: list[int]) -> None:
     assert sum(calls) == 2 * facts["images"]
 
 
-def test_the_budget_goes_to_the_arms_that_need_least(tmp_path: Path) -> None:
-    whole = job(tmp_path, teachers=TEACHERS, methods=["ikd", "dfkd"])
+def test_the_budget_goes_to_the_arms_that_need_least(tiny_job: dict[str, Any]) -> None:
+    whole = job(tiny_job, teachers=[*tiny_job["teachers"], HUGE], methods=["ikd", "dfkd"])
     info_of = _info(whole)
     sizes = {
         name: {key: size for key, size in item.column_bytes.items() if key != "logits"}
@@ -191,8 +172,8 @@ def test_the_budget_goes_to_the_arms_that_need_least(tmp_path: Path) -> None:
     }
     all_of_it = sum(sum(item.values()) for item in sizes.values())
     short = job(
-        tmp_path,
-        teachers=TEACHERS,
+        tiny_job,
+        teachers=[*tiny_job["teachers"], HUGE],
         methods=["ikd", "dfkd"],
         knowledge={"views": 2, "budget": all_of_it - 1},
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from kdray.spec import Suite
     from kdray.store import Store
 
-#: More best settings are left to the report and to `--json`.
-_MANY_SEARCHES = 6
+#: Table -> rows; with more it is left to the report and to `--json`.
+_ROOM = {"searches": 12, "classes": 48}
 
 
 def register(app: typer.Typer) -> None:
@@ -78,13 +78,18 @@ def show(
     from kdray.report import wording  # slow: jinja2
 
     told: set[str] = set()
-    for table in _short(_tables(results, split, everything=everything)):
+    made = _tables(results, split, everything=everything)
+    for table in filter(_fits, made):
         console.print(_drawn(table))
         for note in table.notes:
             if note not in told:
                 console.print(escape(note), style="dim", highlight=False)
         told.update(table.notes)
         console.print()
+    left = [f"{table.title} ({len(table.rows)} rows)" for table in made if not _fits(table)]
+    if left:
+        text = f"Left to the report and to --json: {', '.join(left)}."
+        console.print(escape(text), style="dim", highlight=False)
     for warning in wording.warnings(results, split):
         console.print(f"[yellow]note[/yellow] {escape(warning)}", highlight=False)
     console.print()
@@ -156,9 +161,9 @@ def _tables(
     return [table for table in made if table.rows]
 
 
-def _short(tables: Sequence[Table]) -> list[Table]:
-    """Return the tables less the best settings of many searches: a screen has no room for them."""
-    return [t for t in tables if t.name != "searches" or len(t.rows) <= _MANY_SEARCHES]
+def _fits(table: Table) -> bool:
+    """Return whether a screen has room for a table."""
+    return len(table.rows) <= _ROOM.get(table.name, len(table.rows))
 
 
 def _drawn(table: Table) -> RichTable:

@@ -199,7 +199,7 @@ def _picture(store: Store, name: str) -> str | None:
 def _runs(results: Results) -> Iterator[dict[str, str]]:
     for model in results["models"]:
         settings = {**(model.get("params") or {}), "learning_rate": model.get("learning_rate")}
-        for run in model["runs"]:
+        for run in () if model.get("of") else model["runs"]:
             yield {
                 "label": model["label"],
                 "seed": str(run["seed"]),

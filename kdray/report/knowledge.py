@@ -12,6 +12,9 @@ from kdray.report.trials import trials_of
 
 Record = Mapping[str, Any]
 
+#: Pairs that a note names, at most.
+_NAMED = 6
+
 
 def records_table(results: Results) -> Table:
     """Return one row a teacher: what was recorded of it, how large, how long it took."""
@@ -60,11 +63,11 @@ def saved(results: Results) -> str:
         live += images * (arm in (record.get("live") or {}))
     if not held or not asked:
         return ""
-    rest = f", and for {live:,.0f} in the loop of those that are not" if live else ""
+    rest = f", and the pairs below ran them live on {live:,.0f} more" if live else ""
     ratio = asked / (held + live)
     often = f", {significant(ratio)} times as many" if ratio >= 1.1 else ""
     return (
-        f"Recording takes the teachers' looks at {held:,.0f} images{rest}. In the loop of every "
+        f"The records hold the teachers' looks at {held:,.0f} images{rest}. In the loop of every "
         f"trial and run they would have looked at {asked:,.0f}{often}."
     )
 
@@ -97,4 +100,6 @@ def _live(records: list[Record]) -> Iterator[str]:
         for arm, reason in (record.get("live") or {}).items():
             reasons.setdefault(str(reason), []).append(arm)
         for reason, arms in reasons.items():
-            yield f"Live, {record['teacher']} in every step: {', '.join(arms)}: {reason}"
+            more = f" and {len(arms) - _NAMED} more" if len(arms) > _NAMED else ""
+            shown = f"{', '.join(arms[:_NAMED])}{more}"
+            yield f"Live: {record['teacher']} runs in every step of {shown}: {reason}."

@@ -31,7 +31,7 @@ _WIDTH = 11.2
 
 
 def history_chart(results: Results, name: str) -> str | None:
-    """Return the score of every trial in the order of the search; None without any score.
+    """Return the score of every trial in the order of the search; None with fewer than two.
 
     The arms that got furthest have a colour each; a cross is a trial that was stopped early, the
     line the best finished one so far.
@@ -41,7 +41,7 @@ def history_chart(results: Results, name: str) -> str | None:
         name: Prefix of the ids in the SVG.
     """
     trials = [trial for trial in trials_of(results) if trial.score is not None]
-    if not trials:
+    if len(trials) < 2:
         return None
     lower = lower_is_better(results)
     groups = _grouped(trials, "arm", lower)
@@ -53,6 +53,7 @@ def history_chart(results: Results, name: str) -> str | None:
         _best_so_far(axes, trials, lower)
         _zoom(axes, trials, lower)
         axes.set_xlabel("trial")
+        axes.margins(x=0.02)
         axes.set_ylabel(f"validation {SCORES[results['select']]}")
         whole_ticks(axes)
         _legend(figure, axes)

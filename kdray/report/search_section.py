@@ -39,7 +39,8 @@ def sentences(results: Results) -> tuple[str, ...]:
     trials = trials_of(results)
     states = [trial.state for trial in trials]
     said = [
-        f"{len(trials)} trials over {len(results['searches'])} pairs and methods: "
+        f"{_counted(len(trials), 'trial')} over "
+        f"{_counted(len(results['searches']), 'combination')} of student, teacher and method: "
         f"{states.count('complete')} finished, {states.count('pruned')} stopped early, "
         f"{states.count('failed')} failed."
     ]
@@ -55,6 +56,10 @@ def sentences(results: Results) -> tuple[str, ...]:
             f"All trials lie in {study['study']} in the storage, which optuna-dashboard opens."
         )
     return tuple(said)
+
+
+def _counted(num: int, word: str) -> str:
+    return f"{num:,} {word}{'' if num == 1 else 's'}"
 
 
 def spent(results: Results) -> list[tuple[str, str]]:
@@ -101,7 +106,7 @@ def _history(results: Results) -> Block:
         "Course of the search",
         search_charts.history_chart(results, "history"),
         text,
-        "No trial has a score.",
+        "not drawn, since it takes two trials with a score.",
     )
 
 
@@ -124,17 +129,17 @@ def _importance(
     )
     missing = [method for method, share in shares.items() if not share]
     if missing:
-        text += f" Not for {', '.join(missing)}: {_too_few()}."
+        text += f" Not for {', '.join(missing)}, since {_too_few()}."
     return _block(
         "Importance",
         search_charts.importance_chart(found, "importance"),
         text,
-        f"Importances are not computed: {_too_few()}.",
+        f"not computed, since {_too_few()}.",
     )
 
 
 def _too_few() -> str:
-    return f"that takes {FEWEST} finished trials with different scores, and two choices to compare"
+    return f"it takes {FEWEST} finished trials with different scores, and two choices to compare"
 
 
 def _parallels(
@@ -158,8 +163,8 @@ def _parallels(
         else:
             yield Block(f"Settings and scores: {method}", drawn, text)
     if missing:
-        why = f"Not drawn for {', '.join(missing)}: {_few_scores()}."
-        yield Block("Settings and scores", None, why)
+        why = f"not drawn, since {_few_scores()}."
+        yield Block(f"Settings and scores of {', '.join(missing)}", None, why)
 
 
 def _contours(
@@ -177,13 +182,11 @@ def _contours(
         "best. Where a method has several pairs, the median of each pair's trials is taken off, "
         "so that the picture shows the settings and not the pairs."
     )
-    return _block(
-        "The most important settings", drawn, text, f"Not drawn: {_few_scores()}, and a setting."
-    )
+    return _block("The most important settings", drawn, text, f"not drawn, since {_few_scores()}.")
 
 
 def _few_scores() -> str:
-    return f"that takes {FEWEST} finished trials with different scores"
+    return f"it takes {FEWEST} finished trials with different scores"
 
 
 def _pareto(results: Results) -> Block:
@@ -195,7 +198,7 @@ def _pareto(results: Results) -> Block:
         "Score against cost of the trials",
         search_charts.pareto_chart(results, "pareto"),
         text,
-        "No finished trial has both a score and its costs.",
+        "not drawn, since no finished trial has both a score and its costs.",
     )
 
 

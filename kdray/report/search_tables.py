@@ -11,6 +11,9 @@ from kdray.report.cells import Cell, Column, Table, number
 from kdray.report.facts import SCORES, Results
 from kdray.report.trials import lower_is_better, trials_of
 
+#: Student, teacher (None: alone) and method.
+Arm = tuple[str, str | None, str]
+
 _COSTS = {
     "macs": ("MACs", cells.large),
     "parameters": ("Parameters", cells.large),
@@ -28,6 +31,7 @@ class PairCell:
     Args:
         best: Best validation score of a trial; None without a search.
         trials: Trials of the search.
+        finished: Those that ran to their end; without any, ``best`` is of one stopped early.
         test: Mean test score with its interval, as text; empty where it was not distilled.
         share: Where ``best`` lies between the worst (0) and the best (1) cell of the job.
         chosen: Whether it is the best cell of the job.
@@ -35,9 +39,16 @@ class PairCell:
 
     best: float | None
     trials: int
+    finished: int
     test: str
     share: float
     chosen: bool
+
+    @property
+    def counted(self) -> str:
+        """How many trials it had, in words."""
+        none = ", none finished" if self.trials and not self.finished else ""
+        return f"{self.trials:,} trial{'' if self.trials == 1 else 's'}{none}"
 
 
 @dataclass(frozen=True)
@@ -133,34 +144,32 @@ def pareto_table(results: Results) -> Table:
     return Table("pareto", "Pareto front", columns, rows if costs else (), (note,))
 
 
-def _cells(results: Results) -> dict[tuple[str, str | None, str], PairCell]:
-    """Return what is known of each arm: students in the order of the results."""
-    tested = {
-        (model["model"], model.get("teacher"), model["method"]): model
-        for model in facts.students(results)
-    }
-    searches = {
-        (item["student"], item.get("teacher"), item["method"]): item
-        for item in results.get("searches") or ()
-    }
-    best = {key: number((item.get("best") or {}).get("score")) for key, item in searches.items()}
+def _cells(results: Results) -> dict[Arm, PairCell]:
+    """Return what is known of each arm, in the order of the results; nothing without scores."""
+    tested = {_arm(model, "model"): model for model in facts.students(results)}
+    searches = {_arm(item, "student"): item for item in results.get("searches") or ()}
+    best = {arm: number((item.get("best") or {}).get("score")) for arm, item in searches.items()}
     scores = [score for score in best.values() if score is not None]
-    lower = lower_is_better(results)
-    ends = (max(scores), min(scores)) if lower else (min(scores), max(scores))
-    return (
-        {
-            key: PairCell(
-                best=best.get(key),
-                trials=len(searches[key]["trials"]) if key in searches else 0,
-                test=_test(results, tested.get(key)),
-                share=_share(best.get(key), *ends),
-                chosen=best.get(key) == ends[1],
-            )
-            for key in dict.fromkeys((*searches, *tested))
-        }
-        if scores
-        else {}
-    )
+    if not scores:
+        return {}
+    ends = (min(scores), max(scores))
+    worst, top = reversed(ends) if lower_is_better(results) else ends
+    found = {}
+    for arm in dict.fromkeys((*searches, *tested)):
+        states = [trial["state"] for trial in searches.get(arm, {}).get("trials", ())]
+        found[arm] = PairCell(
+            best=best.get(arm),
+            trials=len(states),
+            finished=states.count("complete"),
+            test=_test(results, tested.get(arm)),
+            share=_share(best.get(arm), worst, top),
+            chosen=best.get(arm) == top,
+        )
+    return found
+
+
+def _arm(item: Mapping[str, Any], student: str) -> Arm:
+    return item[student], item.get("teacher"), item["method"]
 
 
 def _share(score: float | None, worst: float, best: float) -> float:
@@ -176,7 +185,7 @@ def _test(results: Results, model: Mapping[str, Any] | None) -> str:
 
 
 def _taught(
-    found: Mapping[tuple[str, str | None, str], PairCell], students: Sequence[str], method: str
+    found: Mapping[Arm, PairCell], students: Sequence[str], method: str
 ) -> tuple[tuple[str, tuple[PairCell | None, ...]], ...]:
     teachers = dict.fromkeys(t for _, t, m in found if t is not None and m == method)
     return tuple(

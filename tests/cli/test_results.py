@@ -16,6 +16,7 @@ from kdray.cli.main import build
 from kdray.errors import JobError, KdrayError, RunError
 from kdray.run.journal import Journal
 from kdray.store import Store
+from tests.report.searched import searched
 
 SPEC = """
 apiVersion: kdray/v1
@@ -175,3 +176,40 @@ def test_the_report_can_be_written_elsewhere(storage: Store, tmp_path: Path) -> 
 def test_a_report_that_cannot_be_written_is_an_error(storage: Store) -> None:
     with pytest.raises(KdrayError, match="cannot be written"):
         call("report", "brain-mri", "--out", "no/such/folder/out.html")
+
+
+@pytest.fixture
+def wide_search(storage: Store) -> dict[str, Any]:
+    """Replace the stored results by those of a search over 3 x 3 pairs and 2 methods."""
+    made = searched()
+    storage.write_json("jobs/brain-mri/results.json", made)
+    return made
+
+
+def test_results_show_the_best_of_each_pair_the_front_and_the_records(
+    wide_search: dict[str, Any],
+) -> None:
+    shown = call("results", "brain-mri")
+    for title in ("Best of each pair (validation macro F1)", "Pareto front", "Recorded knowledge"):
+        assert f"\n{title}" in shown
+    assert "times as many" in shown
+
+
+def test_long_tables_are_left_to_the_report(wide_search: dict[str, Any]) -> None:
+    shown = call("results", "brain-mri")
+    assert "\nSearches" not in shown
+    assert "Left to the report and to --json: Searches (21 rows)" in shown
+
+
+def test_json_holds_what_was_searched_and_recorded(wide_search: dict[str, Any]) -> None:
+    facts = json.loads(call("results", "brain-mri", "--json"))
+    assert facts["search"] == wide_search["search"]
+    assert facts["knowledge"] == wide_search["knowledge"]
+    assert len(facts["searches"]["rows"]) == 21
+    assert facts["pairs"]["rows"][1]["teacher"] == "vgg19-bn"
+
+
+def test_json_of_older_results_knows_of_neither(storage: Store) -> None:
+    facts = json.loads(call("results", "brain-mri", "--json"))
+    assert facts["search"] is None
+    assert facts["knowledge"] is None

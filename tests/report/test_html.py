@@ -12,6 +12,7 @@ import pytest
 
 from kdray.report import charts, write_report
 from kdray.store import Store
+from tests.report.searched import searched
 
 Results = dict[str, Any]
 SPEC = "apiVersion: kdray/v1\nkind: Experiment\nname: brain-mri\n"
@@ -162,3 +163,44 @@ def test_a_model_without_history_has_no_curves(results: Results) -> None:
     for run in results["models"][0]["runs"]:
         run["history"] = []
     assert charts.learning_curves(results["models"][0], "macro_f1", "l") is None
+
+
+@pytest.fixture(scope="module")
+def searched_report(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The report of a search over 2 x 2 pairs, without learning curves, which take time."""
+    made = searched(students=2, teachers=2, trials=24)
+    made["explanations"] = None
+    for model in made["models"]:
+        model["runs"] = [{**run, "history": []} for run in model["runs"]]
+    return write_report(made, Store(str(tmp_path_factory.mktemp("search"))), SPEC)
+
+
+def test_the_plots_of_a_search_keep_the_page_whole(searched_report: str) -> None:
+    page = Page(searched_report)
+    assert page.open == []
+    assert len(page.ids) == len(set(page.ids))
+    wanted = {address[1:] for address in page.addresses if address.startswith("#")}
+    wanted |= set(re.findall(r"url\(#([^)]+)\)", searched_report))
+    assert wanted <= set(page.ids)
+    assert "://" not in searched_report
+
+
+def test_every_colour_of_a_search_follows_the_page(searched_report: str) -> None:
+    drawn = re.findall(r"<svg.*?</svg>", searched_report, flags=re.DOTALL)
+    assert drawn
+    assert not [colour for svg in drawn for colour in re.findall(r"#[0-9a-f]{6}\b", svg)]
+
+
+def test_a_search_has_its_own_part_of_the_page(searched_report: str) -> None:
+    for id in ("search", "knowledge"):
+        assert f'<section id="{id}">' in searched_report
+        assert f'href="#{id}"' in searched_report
+    assert searched_report.count("Best of each pair: ") == 2
+
+
+def test_a_search_of_older_results_is_shown_as_well(full_report: tuple[Results, str]) -> None:
+    results, html = full_report
+    assert "32 trials over 2 combinations" in html
+    assert "Course of the search" in html
+    assert 'id="knowledge"' not in html
+    assert f"{results['searches'][0]['best']['score']:.3f}<small>" in html

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from kdray.distill._saliency import Masking, saliency
 from kdray.distill.dfkd import Method, Params
 from kdray.net import Look
-from tests.distill.small import make_lesson
+from tests.distill.small import Lesson, make_lesson
 
 
 def softmax(z: np.ndarray) -> np.ndarray:
@@ -103,3 +103,56 @@ def test_weights_that_leave_less_than_nothing_to_the_labels_are_refused(
 def test_all_weight_may_lie_on_the_teacher() -> None:
     lesson = make_lesson()
     assert Method(Params(alpha=0.7, beta=0.3))(*lesson)["labels"].item() == pytest.approx(0)
+
+
+def attending(lesson: Lesson) -> Look:
+    """Return the teacher's look as that of a transformer of three blocks."""
+    random = torch.Generator().manual_seed(3)
+    blocks = torch.rand(3, 6, 4, 4, generator=random, dtype=torch.float64)
+    return replace(lesson.teacher, maps={}, attention=tuple(blocks))
+
+
+@pytest.mark.parametrize("kind", ["soft", "hard", "straight_through"])
+@pytest.mark.parametrize("attends", [False, True])
+def test_a_reduced_look_at_the_teacher_teaches_the_same(kind: str, attends: bool) -> None:
+    lesson = make_lesson()
+    seen = attending(lesson) if attends else lesson.teacher
+    recorder = Method(Params())
+    # What is recorded under one kappa, eta and tau serves all others.
+    params = {"mask": kind, "kappa": 1.2, "kappa_attention": 0.1, "eta": 0.2, "tau": 2.0}
+    method = Method(Params.model_validate(params))
+    reduced = recorder.reduce(seen)
+    whole = method(lesson.student, seen, lesson.labels)
+    for name, term in method(lesson.student, reduced, lesson.labels).items():
+        assert torch.equal(term, whole[name])
+    assert not reduced.attention
+    assert all(one.shape[1] in (1, 2) for one in reduced.maps.values())
+
+
+@pytest.mark.parametrize("kind", ["hard", "straight_through"])
+@pytest.mark.parametrize("attends", [False, True])
+def test_bits_are_the_masks_of_one_kappa(kind: str, attends: bool) -> None:
+    lesson = make_lesson()
+    seen = attending(lesson) if attends else lesson.teacher
+    params = {"mask": kind, "kappa": 1.2, "kappa_attention": 0.1, "record": "bits"}
+    method = Method(Params.model_validate(params))
+    reduced = method.reduce(seen)
+    assert {one.dtype for one in reduced.maps.values()} == {torch.bool}
+    whole = method(lesson.student, seen, lesson.labels)["saliency"].item()
+    bits = method(lesson.student, reduced, lesson.labels)["saliency"].item()
+    assert bits == pytest.approx(whole, rel=1e-12)
+
+
+def test_bits_of_another_kappa_are_not_taken_for_these() -> None:
+    lesson = make_lesson()
+    params = {"mask": "hard", "record": "bits"}
+    reduced = Method(Params.model_validate({**params, "kappa": 2})).reduce(lesson.teacher)
+    with pytest.raises(KeyError):
+        Method(Params.model_validate({**params, "kappa": 3}))(
+            lesson.student, reduced, lesson.labels
+        )
+
+
+def test_soft_masks_have_no_bits() -> None:
+    with pytest.raises(ValidationError, match="soft masks are no bits"):
+        Params(record="bits")

@@ -16,6 +16,7 @@ from kdray.learn import images_at_once
 from kdray.net import Net
 from kdray.plan import Plan
 from kdray.registry.package import read_package
+from kdray.run.ensembles import mean_of, sum_of
 from kdray.run.workers import Workers
 from kdray.store import Store
 
@@ -35,7 +36,10 @@ BOOTSTRAPPED = ("accuracy", "macro_f1")
 
 @dataclass(frozen=True)
 class Entry:
-    """A row of the results: one model trained one way, with one run for each seed."""
+    """A row of the results: one model trained one way, with one run for each seed.
+
+    An ensemble is the mean ``of`` some teachers; its path is none in the storage.
+    """
 
     label: str
     role: str
@@ -43,10 +47,11 @@ class Entry:
     teacher: str | None
     method: str | None
     paths: tuple[str, ...]
+    of: tuple[str, ...] = ()
 
 
 def entries(plan: Plan) -> list[Entry]:
-    """Return the rows of a job's results: teachers first, then the students."""
+    """Return the rows of a job's results: teachers, ensembles of them, then the students."""
     teachers = [
         Entry(name, "teacher", name, None, None, (step.path,))
         for name, step in plan.pretrain.items()
@@ -62,7 +67,11 @@ def entries(plan: Plan) -> list[Entry]:
         )
         for arm in plan.arms
     ]
-    return teachers + students
+    together = [
+        Entry(item.id, "teacher", item.id, None, None, (f"ensemble/{item.id}",), item.of)
+        for item in plan.ensembles
+    ]
+    return [*teachers, *together, *students]
 
 
 def run_evaluate(plan: Plan, store: Store, workers: Workers, tell: Tell) -> None:
@@ -75,13 +84,18 @@ def run_evaluate(plan: Plan, store: Store, workers: Workers, tell: Tell) -> None
         tell: Takes events.
     """
     rows = entries(plan)
-    paths = [path for row in rows for path in row.paths]
+    paths = [path for row in rows for path in row.paths if not row.of]
     given = (store.uri, plan.prepare.path)
     found: dict[str, dict[str, Any]] = {}
     calls = [(*given, path, workers.device) for path in paths]
     for index, seen in workers.each(_evaluate, calls):
         found[paths[index]] = seen
         _say(plan, tell, len(found), len(paths), "models")
+    classes = store.finished(plan.prepare.path)["classes"]
+    for row in rows:
+        if row.of:
+            members = [found[plan.pretrain[name].path] for name in row.of]
+            found[row.paths[0]] = mean_of(members, classes)
     costs = _costs(plan, rows, store, workers)
     models = [_row(plan, row, found, costs[row.label]) for row in rows]
     for model in models:
@@ -139,12 +153,13 @@ def _costs(
     plan: Plan, rows: Sequence[Entry], store: Store, workers: Workers
 ) -> dict[str, dict[str, Any]]:
     """Measure each row's cost, one after the other so that they do not disturb each other."""
-    by_model = {row.model: row.paths[0] for row in rows}
+    by_model = {row.model: row.paths[0] for row in rows if not row.of}
     repeats = plan.job.evaluate.latency_repeats
     costs = {
         name: workers.one(_measure_cost, store.uri, path, repeats)
         for name, path in by_model.items()
     }
+    costs |= {row.model: sum_of([costs[name] for name in row.of]) for row in rows if row.of}
     return {row.label: costs[row.model] for row in rows}
 
 
@@ -170,6 +185,7 @@ def _row(
     facts = {"label": row.label, "role": row.role, "model": row.model, "baseline": baseline}
     return {
         **facts,
+        **({"of": list(row.of)} if row.of else {}),
         "teacher": row.teacher,
         "method": row.method,
         "runs": runs,

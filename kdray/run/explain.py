@@ -17,7 +17,7 @@ from kdray import measure
 from kdray.data import Dataset
 from kdray.errors import ExplainError, ModelError
 from kdray.infer import Predictor
-from kdray.plan import Plan
+from kdray.plan import Arm, Plan
 from kdray.report.figure import ExplainedImage, Prediction, explanation_figure
 from kdray.run.results import best_arm, best_run
 from kdray.run.workers import Workers
@@ -38,6 +38,7 @@ class Subject:
         methods: The explanations.
         images: How many images.
         shown: Ids of ``teacher``, ``student`` and ``method``.
+        notes: What a reader should know of them.
     """
 
     models: Mapping[str, str]
@@ -45,6 +46,7 @@ class Subject:
     methods: Sequence[Part]
     images: int
     shown: Mapping[str, str | None]
+    notes: tuple[str, ...] = ()
 
 
 def run_explain(plan: Plan, store: Store, workers: Workers) -> None:
@@ -72,12 +74,23 @@ def run_explain(plan: Plan, store: Store, workers: Workers) -> None:
 
 def _subject(plan: Plan, store: Store) -> Subject:
     arm, _ = best_arm(plan, store)
-    teacher = arm.arm.teacher.id if arm.arm.teacher else next(iter(plan.pretrain), None)
+    teacher = next(iter(arm.arm.teachers or plan.pretrain), None)
     models = {} if teacher is None else {f"teacher {teacher}": plan.pretrain[teacher].path}
     models[f"student {arm.arm.label}"] = best_run(arm, store, plan.job.train.select)
     explain = plan.job.explain
     shown = {"teacher": teacher, "student": arm.arm.student.id, "method": arm.arm.method.name}
-    return Subject(models, plan.prepare.path, explain.methods, explain.images, shown)
+    notes = _of_ensemble(arm.arm)
+    return Subject(models, plan.prepare.path, explain.methods, explain.images, shown, notes)
+
+
+def _of_ensemble(arm: Arm) -> tuple[str, ...]:
+    if arm.teacher is None or len(arm.teachers) < 2:
+        return ()
+    others = ", ".join(arm.teachers[1:])
+    return (
+        f"The student learned from the ensemble {arm.teacher.id}: its first member "
+        f"{arm.teachers[0]} stands for the others ({others}), since a mean of logits has no map.",
+    )
 
 
 def _explain(uri: str, subject: Subject) -> tuple[bytes, dict[str, Any]]:
@@ -105,7 +118,11 @@ def _explain(uri: str, subject: Subject) -> tuple[bytes, dict[str, Any]]:
             path, rows, [part.name for part in subject.methods], list(predictors), note
         )
         picture = path.read_bytes()
-    facts = {"images": len(rows), **_agreement(subject, maps), "notes": _notes(maps)}
+    facts = {
+        "images": len(rows),
+        **_agreement(subject, maps),
+        "notes": [*subject.notes, *_notes(maps)],
+    }
     facts["measures"] = [
         {"method": name, "model": title, "role": title.partition(" ")[0]}
         | _measures(predictors[title], images, labels, found)

@@ -74,6 +74,16 @@ def best_run(arm: ArmSteps, store: Store, select: str) -> str:
 
 
 def _with_runs(model: Mapping[str, Any], store: Store) -> dict[str, Any]:
+    if "of" in model:  # an ensemble is not trained
+        facts: dict[str, Any] = {
+            "path": "",
+            "seed": None,
+            "key": "",
+            "best_epoch": "",
+            "validation": {},
+        }
+        runs = [{**run, **facts, "history": []} for run in model["runs"]]
+        return {**model, "params": {}, "learning_rate": None, "runs": runs}
     stored = [store.finished(run["path"]) for run in model["runs"]]
     runs = [
         {

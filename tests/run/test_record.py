@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -185,6 +186,37 @@ def test_the_budget_goes_to_the_arms_that_need_least(tiny_job: dict[str, Any]) -
     )
     fits = recordings(plan_job(enough), info_of)
     assert [label for item in fits.values() for label in item.live] == []
+
+
+def test_an_ensemble_teaches_from_the_records_of_its_members(
+    tiny_job: dict[str, Any], calls: list[int]
+) -> None:
+    made = job(
+        tiny_job,
+        teachers=[*tiny_job["teachers"], HUGE],
+        ensembles=[{"id": "both", "of": ["big", "huge"]}],
+        pairs=[{"teacher": "both", "student": "small"}],
+        methods=["kd"],
+    )
+    results = run(made)
+    assert sum(calls) == 2 * 2 * recorded(made)["images"]
+    big, huge, both = (model for model in results["models"] if model["role"] == "teacher")
+    assert (both["label"], both["of"]) == ("both", ["big", "huge"])
+    assert both["cost"]["parameters"] == big["cost"]["parameters"] + huge["cost"]["parameters"]
+    store, plan = Store(made.storage.uri), plan_job(made)
+    with np.load(store.fetch(plan.evaluate.path) / "predictions.npz") as kept:
+        ours, theirs = (
+            kept[f"{plan.pretrain[name].path.rpartition('/')[2]}|test"] for name in ("big", "huge")
+        )
+        labels = kept["labels|test"]
+    right = float(np.mean(((ours + theirs) / 2).argmax(axis=1) == labels))
+    assert both["runs"][0]["scores"]["test"]["accuracy"] == pytest.approx(right)
+    assert "first member big stands for the others (huge)" in results["explanations"]["notes"][0]
+    taught = results["models"][-1]
+    assert (taught["label"], taught["teacher"]) == ("small <- both (kd)", "both")
+    page = store.read("jobs/tiny/report.html")
+    assert page is not None
+    assert b"small &lt;- both (kd)" in page
 
 
 def _info(made: Experiment) -> Any:

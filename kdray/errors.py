@@ -76,6 +76,10 @@ class RunError(KdrayError):
     """A step of a job failed."""
 
 
+class Diverged(RunError):
+    """The loss of a training run is not finite, in all processes that share it alike."""
+
+
 class Stopped(KdrayError):
     """The user stopped the work (Ctrl-C or ``kdray stop``); running again continues it."""
 

@@ -6,14 +6,16 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from kdray.errors import RunError
+from kdray.errors import Diverged, RunError
 from kdray.learn import state as states
 from kdray.learn.batches import Batch, Batches
+from kdray.learn.compiling import compiled
+from kdray.learn.layout import lay_out
 from kdray.learn.objective import Objective
 from kdray.learn.optim import optimizer, rate_at
 from kdray.learn.state import Epoch, Progress
@@ -78,17 +80,19 @@ def fit(
         net: The net to train, on its device.
         objective: The loss.
         batches: The images, and the processes that share the run.
-        settings: Epochs, optimizer, rate, patience and precision.
+        settings: Epochs, optimizer, rate, patience, precision and what makes steps fast.
         select: The validation score that chooses the best epoch.
         hooks: Saving, resuming, reporting.
 
     Raises:
-        RunError: The loss is not finite, or the precision does not exist on the device.
+        Diverged: The loss is not finite.
+        RunError: The precision does not exist on the device.
     """
     hooks = hooks or Hooks()
     world = batches.world
     if settings.precision == "float16" and not world.device.startswith("cuda"):
         raise RunError("train.precision", "float16 needs a GPU.", "Use bfloat16 or float32.")
+    lay_out(net.module, world.device, settings.memory_format, settings.precision)
     adapters = objective.adapters
     own = () if adapters is None else adapters.parameters()
     optim = optimizer([*net.module.parameters(), *own], settings)
@@ -98,7 +102,8 @@ def fit(
     if saved:
         progress = states.restore(saved, net.module, optim, scaler, adapters)
     objective.spread(world)
-    stepper = _Stepper(world.parallel(net), objective, optim, scaler, settings)
+    called = _called(net, objective, world, settings)
+    stepper = _Stepper(called, objective, optim, scaler, settings)
     stop = world.share(_replay(progress, select, hooks) if world.leads else None)
     while not (stop or _is_over(progress, settings)):
         epoch = _epoch(stepper, net, batches, len(progress.epochs) + 1, hooks)
@@ -107,6 +112,17 @@ def fit(
             hooks.save(states.save(progress, net.module, optim, scaler, adapters))
         stop = world.share(hooks.epoch(epoch, progress.best_epoch) if world.leads else None)
     return Fitted(progress.best_state, tuple(progress.epochs), progress.best_epoch)
+
+
+def _called(net: Net, objective: Objective, world: World, settings: Train) -> Net:
+    """Return the net as steps call it: data-parallel, compiled.
+
+    A net that is looked into is not compiled: it would run without the hooks of its taps.
+    """
+    whole = world.parallel(net)
+    if not settings.compile or objective.looks_inside:
+        return whole
+    return replace(whole, parallel=compiled(whole.parallel or whole.module, world.device))
 
 
 def _replay(progress: Progress, select: str, hooks: Hooks) -> bool:
@@ -210,7 +226,7 @@ def _validate(net: Net, batches: Batches) -> dict[str, float | None]:
 def _refuse_not_finite(terms: Mapping[str, float], epoch: int) -> None:
     bad = [name for name, value in terms.items() if not math.isfinite(value)]
     if bad:
-        raise RunError(
+        raise Diverged(
             f"epoch {epoch}",
             f"the loss term {bad[0]!r} is not finite.",
             "Lower the learning rate, or use precision float32.",

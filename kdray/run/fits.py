@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 import traceback
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
 import ray.train
-import torch
-from ray.train import FailureConfig, RunConfig, ScalingConfig
-from ray.train.torch import TorchTrainer
 
 from kdray.errors import KdrayError, RunError, StoreError
 from kdray.learn import World
 from kdray.run import training
+from kdray.run.group import Group, join, reason
 from kdray.run.relay import Relay
 from kdray.run.session import Share
 from kdray.run.training import Assignment
@@ -50,32 +47,13 @@ def run_fits(  # noqa: PLR0913 - each is a fact that only the caller knows
     """
     for item in work:
         store.delete(_failure(item))  # of an earlier driver, which was killed before it told
-    trainer = TorchTrainer(
-        _worker,
-        train_loop_config={
-            "work": list(work),
-            "store": store.uri,
-            "relay": relay,
-            "device": share.device,
-            "threads": share.threads,
-        },
-        scaling_config=ScalingConfig(
-            num_workers=workers, use_gpu=share.gpus > 0, resources_per_worker=share.as_ray()
-        ),
-        run_config=RunConfig(
-            name=uuid.uuid4().hex,  # resuming is by the storage's keys, not by Ray's run
-            storage_path=store.uri_of(scratch),
-            failure_config=FailureConfig(max_failures=max_failures),
-        ),
-    )
+    group = Group(store, relay, share, workers, max_failures, scratch)
     try:
-        trainer.fit()
+        group.fit(_worker, tries=max_failures + 1, work=list(work))
     except ray.train.TrainingFailedError as error:
         _raise_told(work, store)
         times = f"the workers failed {max_failures + 1} times"
-        raise RunError(work[0].step, f"{times}, at last: {_reason(error)}") from error
-    finally:
-        store.delete(scratch)
+        raise RunError(work[0].step, f"{times}, at last: {reason(error)}") from error
     _raise_told(work, store)
     for item in work:
         if store.result(item.path) is None:
@@ -83,12 +61,7 @@ def run_fits(  # noqa: PLR0913 - each is a fact that only the caller knows
 
 
 def _worker(config: dict[str, Any]) -> None:
-    torch.set_num_threads(config["threads"])
-    context = ray.train.get_context()
-    device = ray.train.torch.get_device() if config["device"] == "cuda" else torch.device("cpu")
-    if device.type == "cuda":
-        torch.cuda.set_device(device)  # NCCL, and whatever names no device
-    world = World(context.get_world_rank(), context.get_world_size(), str(device))
+    world = join(config)
     store, relay = Store(config["store"]), config["relay"]
     if world.share(_is_told(config["work"], store) if world.leads else None):
         return  # this group was started again after an error that would only come again
@@ -137,14 +110,6 @@ def _tell_failure(work: Assignment, store: Store, error: Exception) -> None:
 
 def _is_told(work: Sequence[Assignment], store: Store) -> bool:
     return any(store.exists(_failure(item)) for item in work)
-
-
-def _reason(error: ray.train.TrainingFailedError) -> str:
-    """Return our own error among those of the workers, or all that Ray says."""
-    failures = getattr(error, "worker_failures", {}).values()
-    causes = [getattr(failure, "_base_exc", failure) for failure in failures]
-    known = [str(cause) for cause in causes if isinstance(cause, KdrayError)]
-    return known[0] if known else str(error)
 
 
 def _raise_told(work: Sequence[Assignment], store: Store) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 Event = dict[str, Any]
 #: Takes one event of a worker; returns at once.
@@ -47,7 +48,7 @@ def relay(tell: Tell, interval_s: float = 0.3) -> Iterator[Relay]:
         tell: Takes each event.
         interval_s: How often events are fetched.
     """
-    mailbox = ray.remote(num_cpus=0)(_Mailbox).remote()
+    mailbox = beside(_Mailbox)
     stop = threading.Event()
 
     def pump() -> None:
@@ -64,6 +65,13 @@ def relay(tell: Tell, interval_s: float = 0.3) -> Iterator[Relay]:
         thread.join(timeout=5)
         _drain(mailbox, tell)
         ray.kill(mailbox)
+
+
+def beside(actor: type) -> Any:
+    """Return a new actor on the node of this process: no other node's end takes it away."""
+    node = ray.get_runtime_context().get_node_id()
+    place = NodeAffinitySchedulingStrategy(node, soft=False)
+    return ray.remote(num_cpus=0, scheduling_strategy=place)(actor).remote()
 
 
 def _drain(mailbox: Any, tell: Tell) -> bool:

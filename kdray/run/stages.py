@@ -7,6 +7,8 @@ from kdray.run import assign
 from kdray.run.board import Board
 from kdray.run.conclude import conclude
 from kdray.run.fits import run_fits
+from kdray.run.group import Group
+from kdray.run.group_search import run_group_search
 from kdray.run.keepers import keepers_of
 from kdray.run.prepare import prepare_into
 from kdray.run.record import run_records
@@ -28,16 +30,25 @@ def perform(plan: Plan, store: Store, tell: Teller) -> None:
         tell: Takes events.
     """
     with session(), relay(tell) as post:
-        one = share_of(plan.job.resources, 1)
-        if store.result(plan.prepare.path) is None:
-            with tell.step(plan.prepare.id):
-                given = (plan.job.data, store.uri, plan.prepare.path, plan.prepare.id, post)
-                RayWorkers(Share(1, 0)).one(prepare_into, *given)
-        _train(assign.pretraining(plan), plan, store, post)
-        run_records(plan, store, keepers_of(plan.job.resources), tell)
-        _search(plan, store, tell, post)
+        _until_searched(plan, store, tell, post)
         _train(assign.distilling(plan, store), plan, store, post)
-        conclude(plan, store, tell, RayWorkers(one))
+        conclude(plan, store, tell, RayWorkers(share_of(plan.job.resources, 1)))
+
+
+def perform_search(plan: Plan, store: Store, tell: Teller) -> None:
+    """Perform a job's unfinished steps up to its search, and no others."""
+    with session(), relay(tell) as post:
+        _until_searched(plan, store, tell, post)
+
+
+def _until_searched(plan: Plan, store: Store, tell: Teller, post: Relay) -> None:
+    if store.result(plan.prepare.path) is None:
+        with tell.step(plan.prepare.id):
+            given = (plan.job.data, store.uri, plan.prepare.path, plan.prepare.id, post)
+            RayWorkers(Share(1, 0)).one(prepare_into, *given)
+    _train(assign.pretraining(plan), plan, store, post)
+    run_records(plan, store, keepers_of(plan.job.resources), tell)
+    _search(plan, store, tell, post)
 
 
 def _train(work: list[Assignment], plan: Plan, store: Store, post: Relay) -> None:
@@ -51,11 +62,17 @@ def _train(work: list[Assignment], plan: Plan, store: Store, post: Relay) -> Non
 
 def _search(plan: Plan, store: Store, tell: Teller, post: Relay) -> None:
     work = searching(plan, store, RayWorkers(Share(1, 0)))
-    if work is not None:
-        resources = plan.job.resources
-        concurrent = plan.job.search.concurrent or room(resources)
+    if work is None:
+        return
+    board, resources, search = Board(work, store, tell), plan.job.resources, plan.job.search
+    if search.workers > 1:
+        share = share_of(resources, search.workers)
+        deaths = resources.max_failures
+        run_group_search(board, Group(store, post, share, search.workers, deaths, _scratch(plan)))
+    else:
+        concurrent = search.concurrent or room(resources)
         share = share_of(resources, concurrent)
-        run_search(Board(work, store, tell), store, post, share, concurrent, _scratch(plan))
+        run_search(board, store, post, share, concurrent, _scratch(plan))
 
 
 def _scratch(plan: Plan) -> str:

@@ -200,7 +200,8 @@ class Search(Strict):
     """Trials at once; null: as many as the cluster has room for, of `cpus_per_worker` CPUs or one.
     With 1, an interrupted search ends exactly as an undisturbed one."""
     workers: int = Field(1, ge=1)
-    """Workers that share one trial (data parallel, on Ray Train)."""
+    """Workers that share one trial (data parallel, on Ray Train); with more than one, trials run
+    one after the other."""
     warm_start: str | None = None
     """An earlier search whose trials the sampler learns from: the name of a job in the same
     storage, or the path or URI of its folder."""
@@ -272,8 +273,8 @@ class Resources(Strict):
     gpus_per_worker: float = Field(0, ge=0)
     """GPUs of a worker or trial; a share such as 0.5 lets trials share one GPU."""
     autoscale: bool = False
-    """Ask for workers and trials that the cluster has no room for yet, and wait until it has grown;
-    a search then needs `search.concurrent`."""
+    """Ask for workers and trials that the cluster has no room for yet, and wait until it has
+    grown; a search then needs `search.concurrent`."""
     max_failures: int = Field(3, ge=0)
     """Worker deaths that a training run survives, from its last checkpoint."""
 
@@ -350,7 +351,9 @@ class Experiment(Strict):
 
     @model_validator(mode="after")
     def _growth_is_bounded(self) -> Experiment:
-        if self.resources.autoscale and self.search.trials and self.search.concurrent is None:
+        search = self.search
+        counted = search.concurrent is not None or search.workers > 1
+        if self.resources.autoscale and search.trials and not counted:
             raise ValueError(
                 "resources.autoscale: how far the cluster should grow is not known: "
                 "give search.concurrent, the trials at once"

@@ -13,7 +13,12 @@ import torch
 from kdray import __version__
 
 #: Settings of the C library's allocator.
-MALLOC = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_")
+MALLOC = (
+    "MALLOC_MMAP_THRESHOLD_",
+    "MALLOC_TRIM_THRESHOLD_",
+    "MALLOC_TOP_PAD_",
+    "MALLOC_ARENA_MAX",
+)
 
 
 def machine(device: str, threads: int, environment: Mapping[str, str]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from kdray.knowledge.outline import Asked, Outline, asked_of
 from kdray.knowledge.reader import Knowledge
 from kdray.knowledge.record import Recorder, places_of
 from kdray.learn import Batch, Live, Objective, Recorded, Taught, Teacher
+from kdray.learn.layout import lay_out
 from kdray.learn.loop import _Stepper
 from kdray.learn.optim import optimizer
 from kdray.net import Net
@@ -95,6 +96,7 @@ def step(
 ) -> Callable[[], None]:
     """Return what takes one of kdray's training steps after the other."""
     train = train_settings()
+    _order(student)
     optim = optimizer(student.module.parameters(), train)
     scaler = torch.amp.GradScaler(enabled=False)
     stepper = _Stepper(student, objective, optim, scaler, train)
@@ -110,4 +112,10 @@ def as_kdray_does(
     student: Net, batches: Sequence[Batch]
 ) -> tuple[Sequence[Batch], torch.optim.Optimizer]:
     """Return batches and optimizer as kdray's steps have them, and order the weights so."""
+    _order(student)
     return batches, optimizer(student.module.parameters(), train_settings())
+
+
+def _order(student: Net) -> None:
+    device = next(student.module.parameters()).device
+    lay_out(student.module, str(device), train_settings().memory_format)

@@ -22,6 +22,8 @@ class Objective(ABC):
 
     #: Modules that are trained with the net and never published.
     adapters: nn.Module | None = None
+    #: Whether more than logits is seen of the net that is trained.
+    looks_inside: bool = False
 
     def spread(self, world: World) -> None:
         """Take note of the processes that train together.
@@ -102,6 +104,7 @@ class Taught(Objective):
         self._wants, theirs = method.wants(student, None if teacher is None else teacher.net)
         if teacher is not None:
             teacher.ask(theirs, method.reduce)
+        self.looks_inside = self._wants != Wants()
         self._looks = (self._wants, theirs) != (Wants(), Wants())
         self.adapters = self._made(student, sample, seed)
         self._method.adapted = self.adapters

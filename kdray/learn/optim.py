@@ -12,13 +12,15 @@ from kdray.spec.experiment import Train
 
 
 def optimizer(parameters: Iterable[nn.Parameter], settings: Train) -> torch.optim.Optimizer:
-    """Return the optimizer of the settings."""
+    """Return the optimizer of the settings, each step one kernel a weight and not a dozen."""
     rate, decay = settings.learning_rate, settings.weight_decay
     if settings.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=rate, weight_decay=decay)
+        return torch.optim.Adam(parameters, lr=rate, weight_decay=decay, fused=True)
     if settings.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
-    return torch.optim.SGD(parameters, lr=rate, weight_decay=decay, momentum=0.9, nesterov=True)
+        return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, fused=True)
+    return torch.optim.SGD(
+        parameters, lr=rate, weight_decay=decay, momentum=0.9, nesterov=True, fused=True
+    )
 
 
 def rate_at(step: int, steps: int, settings: Train) -> float:

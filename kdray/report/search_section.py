@@ -53,7 +53,8 @@ def sentences(results: Results) -> tuple[str, ...]:
         )
     if study.get("study"):
         said.append(
-            f"All trials lie in {study['study']} in the storage, which optuna-dashboard opens."
+            f"All trials lie in {study['study']} in the storage: kdray dashboard {results['job']} "
+            "opens them."
         )
     return tuple(said)
 

@@ -320,5 +320,5 @@ def test_the_section_says_what_was_searched_and_spent(narrow: Results) -> None:
     said = " ".join(search_section.sentences(narrow))
     assert said.startswith("5 trials over 2 combinations of student, teacher and method: ")
     assert "learned from 12 trials of an earlier search" in said
-    assert "jobs/brain-mri/study.journal" in said
+    assert "jobs/brain-mri/study.journal in the storage: kdray dashboard brain-mri" in said
     assert search_section.spent(narrow) == [("trials", "5 of 5"), ("hours", "0.41 of 2.00")]

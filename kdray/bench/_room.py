@@ -80,9 +80,9 @@ def _begin(threads: int) -> None:
 
 
 def _build(factory: Factory, args: tuple[Any, ...]) -> list[str]:
-    built = factory(*args)
-    _variants.update(built)
-    return list(built)
+    _variants.clear()  # of an earlier benchmark, whose networks take memory
+    _variants.update(factory(*args))
+    return list(_variants)
 
 
 def _time(name: str) -> float:

@@ -51,8 +51,13 @@ def cells(rows: Sequence[Row]) -> list[tuple[str, ...]]:
 
 def markdown(rows: Sequence[Row]) -> str:
     """Return rows as a Markdown table."""
-    lines = [COLUMNS, ("---",) * len(COLUMNS), *cells(rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return lines(COLUMNS, cells(rows))
+
+
+def lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return texts as a Markdown table."""
+    whole = [columns, ("---",) * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in whole)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -77,7 +82,9 @@ def _quartiles(value: Spread) -> str:
 
 
 def number(value: float) -> str:
-    """Return a number with three digits that count, large ones whole."""
-    if abs(value) >= 1000 or value == int(value):
+    """Return a number with three digits that count; large ones, and whole ones from 10, whole."""
+    if abs(value) >= 1000 or (value == int(value) and not 0 < abs(value) < 10):
         return f"{value:,.0f}"
-    return f"{value:.3g}" if abs(value) < 1 else f"{value:.{2 if abs(value) < 100 else 1}f}"
+    if 0 < abs(value) < 1:
+        return f"{value:.3g}"
+    return f"{value:.{2 if abs(value) < 10 else 1}f}"

@@ -81,10 +81,15 @@ def step(
         tell: Told what comes next.
     """
     rows: list[Row] = []
-    for case in cases:
-        tell(f"{case.kind}: {case.pair}")
-        with tempfile.TemporaryDirectory(prefix="kdray-bench-") as folder:
-            rows += _ROWS[case.kind](case, setting, effort, Path(folder))
+    with (
+        Room(workers_environment(), setting.threads) as ours,
+        Room(default_environment(), setting.threads) as plain,
+    ):
+        for case in cases:
+            tell(f"{case.kind}: {case.pair}")
+            with tempfile.TemporaryDirectory(prefix="kdray-bench-") as folder:
+                measure = _Measure(case, setting, effort, Path(folder), ours, plain)
+                rows += _ROWS[case.kind](measure)
     return rows
 
 
@@ -145,14 +150,34 @@ def default_variants(case: Case, setting: Setting, folder: Path) -> dict[str, St
     return {"plain": _plain.step(student, _plain.adam(student), loss, batches)}
 
 
-def _recorded_rows(case: Case, setting: Setting, effort: Effort, folder: Path) -> list[Row]:
-    with Room(workers_environment(), setting.threads) as room:
-        variants = room.build(recorded_variants, case, setting, folder)
-        close = {name: variants[name] for name in ("recorded", "plain", "with reading")}
-        times = alternate_for(close, effort)
-        few = Effort(effort.seconds / 3, least=3, most=11)
-        with_teacher = {name: variants[name] for name in ("live", "plain")}
-        live = alternate_for(with_teacher, few, warm_up=1)
+@dataclass(frozen=True)
+class _Measure:
+    """A case with all that its measurement takes.
+
+    Args:
+        case: The case.
+        setting: Sizes.
+        effort: How long.
+        folder: An empty folder.
+        ours: A process with the allocator of kdray's workers.
+        plain: One with the default allocator.
+    """
+
+    case: Case
+    setting: Setting
+    effort: Effort
+    folder: Path
+    ours: Room
+    plain: Room
+
+
+def _recorded_rows(measure: _Measure) -> list[Row]:
+    case, effort = measure.case, measure.effort
+    built = measure.ours.build(recorded_variants, case, measure.setting, measure.folder)
+    close = {name: built[name] for name in ("recorded", "plain", "with reading")}
+    times = alternate_for(close, effort)
+    few = Effort(effort.seconds / 3, least=3, most=11)
+    live = alternate_for({name: built[name] for name in ("live", "plain")}, few, warm_up=1)
     alone = "student alone, its map too" if case.kind == "dfkd" else "student alone"
     return [
         _row(f"{case.pair}: records / {alone}", times, "recorded", ("plain",), BAR),
@@ -161,9 +186,10 @@ def _recorded_rows(case: Case, setting: Setting, effort: Effort, folder: Path) -
     ]
 
 
-def _live_rows(case: Case, setting: Setting, effort: Effort, folder: Path) -> list[Row]:
-    with Room(workers_environment(), setting.threads) as room:
-        times = alternate_for(room.build(live_variants, case, setting, folder), effort)
+def _live_rows(measure: _Measure) -> list[Row]:
+    case = measure.case
+    built = measure.ours.build(live_variants, case, measure.setting, measure.folder)
+    times = alternate_for(built, measure.effort)
     parts = ("teacher forward", "student step")
     what = f"{case.pair}: teacher in the loop"
     return [
@@ -172,24 +198,21 @@ def _live_rows(case: Case, setting: Setting, effort: Effort, folder: Path) -> li
     ]
 
 
-def _alone_rows(case: Case, setting: Setting, effort: Effort, folder: Path) -> list[Row]:
-    ours, theirs = folder / "kdray", folder / "plain"
-    ours.mkdir()
-    theirs.mkdir()
-    with (
-        Room(workers_environment(), setting.threads) as room,
-        Room(default_environment(), setting.threads) as plain,
-    ):
-        variants = {
-            **room.build(kdray_variants, case, setting, ours),
-            **plain.build(default_variants, case, setting, theirs),
-        }
-        times = alternate_for(variants, effort)
+def _alone_rows(measure: _Measure) -> list[Row]:
+    case, setting = measure.case, measure.setting
+    folders = [measure.folder / name for name in ("kdray", "plain")]
+    for folder in folders:
+        folder.mkdir()
+    built = {
+        **measure.ours.build(kdray_variants, case, setting, folders[0]),
+        **measure.plain.build(default_variants, case, setting, folders[1]),
+    }
+    times = alternate_for(built, measure.effort)
     what = f"{case.pair} alone: kdray / plain PyTorch by default"
     return [_row(what, times, "kdray", ("plain",), BAR_ALONE)]
 
 
-_ROWS: Mapping[str, Callable[[Case, Setting, Effort, Path], list[Row]]] = {
+_ROWS: Mapping[str, Callable[[_Measure], list[Row]]] = {
     "recorded": _recorded_rows,
     "dfkd": _recorded_rows,
     "hdkd-live": _live_rows,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -29,6 +31,14 @@ Device = Annotated[Literal["cpu", "cuda"], typer.Option("--device", help="cpu or
 Only = Annotated[
     list[str] | None, typer.Option("--only", help="Rows of this kind; may be repeated.")
 ]
+Outputs = Annotated[list[Path], typer.Argument(help="Outputs of search and data.", exists=True)]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="Workers, a trial at a time each.")]
+Trials = Annotated[int, typer.Option("--trials", min=1, help="Trials of the search.")]
+Speedups = Annotated[
+    list[float] | None,
+    typer.Option("--speedup", help="How many times faster than here a worker is; repeatable."),
+]
+Cpus = Annotated[float, typer.Option("--cpus", help="CPUs that read for one worker.")]
 Pairs = Annotated[
     list[str] | None, typer.Option("--pair", help="Rows whose pair has this in its name.")
 ]
@@ -40,6 +50,8 @@ def register(app: typer.Typer) -> None:
     verb.command("step")(step)
     verb.command("record")(record)
     verb.command("data")(data)
+    verb.command("search")(search)
+    verb.command("scale")(scale)
     app.add_typer(
         verb, name="bench", help="Measure what kdray promises of its speed, on this machine."
     )
@@ -70,7 +82,9 @@ def step(  # noqa: PLR0913 - one argument for each option
         what = f"--only {strange[0]}" if strange else f"--pair {' '.join(pair or ())}"
         raise JobError(what, "names no row.", f"Kinds: {', '.join(KINDS)}.")
     setting, effort = _settings(quick, (image_size, batch_size, threads), device, seconds)
-    _run("step", setting, lambda: measure(setting, effort, cases, _tell), as_json, as_markdown)
+    _run(
+        "step", setting, lambda: (measure(setting, effort, cases, _tell), {}), as_json, as_markdown
+    )
 
 
 def record(  # noqa: PLR0913 - one argument for each option
@@ -86,7 +100,7 @@ def record(  # noqa: PLR0913 - one argument for each option
     from kdray.bench.record import record as measure  # imports torch
 
     setting, effort = _settings(quick, (image_size, 16, threads), device, seconds)
-    _run("record", setting, lambda: measure(setting, effort, _tell), as_json, as_markdown)
+    _run("record", setting, lambda: (measure(setting, effort, _tell), {}), as_json, as_markdown)
 
 
 def data(  # noqa: PLR0913 - one argument for each option
@@ -104,6 +118,48 @@ def data(  # noqa: PLR0913 - one argument for each option
 
     setting, effort = _settings(quick, (image_size, batch_size, threads), device, seconds)
     _run("data", setting, lambda: measure(setting, effort), as_json, as_markdown)
+
+
+def search(quick: Quick = False, as_json: Json = False, as_markdown: Markdown = False) -> None:
+    """Whole searches on Ray: with records, with the teachers in the loop, on more workers."""
+    from kdray.bench._plain import Setting  # imports torch
+    from kdray.bench.search import QUICK, Size
+    from kdray.bench.search import search as measure
+
+    size = QUICK if quick else Size()
+    setting = Setting(size.image_size, size.batch_size, 1, "cpu")
+    _run("search", setting, lambda: measure(size, _tell), as_json, as_markdown)
+
+
+def scale(  # noqa: PLR0913 - one argument for each option
+    measured: Outputs,
+    workers: Workers = 8,
+    trials: Trials = 1000,
+    speedup: Speedups = None,
+    cpus: Cpus = 2.0,
+    as_json: Json = False,
+    as_markdown: Markdown = False,
+) -> None:
+    """Foretell a search on more and faster workers, from measurements on this machine.
+
+    Take the output of `kdray bench search --json` and of `kdray bench data --json`.
+    """
+    from kdray.bench import _table, scaling
+
+    found: dict[str, Any] = {}
+    for file in measured:
+        found |= json.loads(file.read_text(encoding="utf-8")).get("inputs", {})
+    inputs = scaling.Measured.of(found)
+    wanted = [scaling.Wanted(workers, trials, factor, cpus) for factor in speedup or (1, 10, 50)]
+    title = f"{trials:,} trials on {workers} workers"
+    if as_json:
+        forecasts = [asdict(scaling.forecast(inputs, one)) for one in wanted]
+        both = [{**asdict(one), **told} for one, told in zip(wanted, forecasts, strict=True)]
+        print_json({"measured": asdict(inputs), "forecasts": both})
+    elif as_markdown:
+        typer.echo(f"{title}:\n\n{_table.lines(scaling.COLUMNS, scaling.cells(inputs, wanted))}")
+    else:
+        print_table(title, scaling.COLUMNS, scaling.cells(inputs, wanted))
 
 
 def _settings(
@@ -126,7 +182,7 @@ def _tell(text: str) -> None:
 def _run(
     bench: str,
     setting: Setting,
-    measure: Callable[[], Sequence[Row]],
+    measure: Callable[[], tuple[Sequence[Row], dict[str, float]]],
     as_json: bool,
     as_markdown: bool,
 ) -> None:
@@ -136,10 +192,10 @@ def _run(
     from kdray.bench._room import workers_environment
 
     facts = machine(setting.device, setting.threads, workers_environment())
-    rows = measure()
+    rows, inputs = measure()
     if as_json:
         found = {"bench": bench, "machine": facts, "settings": asdict(setting)}
-        print_json({**found, "rows": _table.as_json(rows)})
+        print_json({**found, "rows": _table.as_json(rows), "inputs": inputs})
         return
     told = {**facts, "image_size": setting.image_size, "batch_size": setting.batch_size}
     said = "; ".join(f"{name} {_flat(value)}" for name, value in told.items())

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kdray.errors import ModelError
-from kdray.knowledge.outline import Outline, unflatten
+from kdray.knowledge.outline import Outline, flatten, unflatten
 from kdray.knowledge.reader import Knowledge
 from kdray.learn.batches import Batch
 from kdray.net import Look, Net, Wants, look
@@ -89,13 +89,23 @@ class Recorded(Teacher):
 
     def __init__(self, outline: Outline, knowledge: Knowledge, device: str = "cpu") -> None:
         self.net = outline.net
-        self._size = outline.size
+        self._outline = outline
         self._knowledge = knowledge
         self._device = device
 
     def ask(self, wants: Wants, reduce: Reduce) -> None:
-        """Do nothing: the records hold what the method takes."""
-        return None
+        """Check that the records hold what the method takes.
+
+        Raises:
+            ModelError: They do not.
+        """
+        recorded = {column.name for column in self._knowledge.columns}
+        for name in flatten(reduce(self._outline.look(wants))):
+            if name not in recorded:
+                known = ", ".join(sorted(recorded))
+                raise ModelError(
+                    "teacher", f"its records have no column {name}.", f"They have: {known}."
+                )
 
     def shapes(self, sample: Tensor) -> Look:
         """Return a look of one image, all zeros."""
@@ -103,12 +113,12 @@ class Recorded(Teacher):
             column.name: torch.zeros(1, *column.shape, device=sample.device)
             for column in self._knowledge.columns
         }
-        return unflatten(columns, self._size)
+        return unflatten(columns, self._outline.size)
 
     def look(self, batch: Batch) -> Look:
         """Return what was recorded of the views of a batch."""
         columns = self._knowledge.gather(batch.places, batch.views, self._device)
-        return unflatten(columns, self._size)
+        return unflatten(columns, self._outline.size)
 
 
 class Mean(Teacher):

@@ -165,6 +165,18 @@ def test_each_view_has_its_own_record(
     assert not torch.equal(from_records.look(batch).logits, from_records.look(other).logits)
 
 
+def test_records_without_what_the_method_takes_are_refused(
+    recorded: Callable[..., Recorded], pool: Pool
+) -> None:
+    few = recorded(method("dfkd"), small_net(seed=2), pool)
+    for name, params, lacking in (
+        ("ikd", {}, "map/stage1"),
+        ("dfkd", {"mask": "hard", "record": "bits"}, "map/texture.above-3.0"),
+    ):
+        with pytest.raises(ModelError, match=f"records have no column {lacking}"):
+            Taught(method(name, **params), few, small_net(), torch.zeros(1, 1, 16, 16))
+
+
 def test_an_ensemble_is_the_mean_of_its_members_recorded_or_live(
     recorded: Callable[..., Recorded], pool: Pool, views: Views
 ) -> None:

@@ -210,7 +210,8 @@ def _trial(step: Step, event: Mapping[str, Any]) -> None:
     step.counted = True
     if event.get("state") in OVER:
         step.trials |= {int(event.get("number") or 0)}
-    step.done = float(len(step.trials))
+    # Trials of before an interruption are counted by the search alone.
+    step.done = float(event.get("done") or len(step.trials))
     _time_left(step, event)
 
 

@@ -10,7 +10,7 @@ from kdray.errors import JobError
 from kdray.plan.arms import arms_of, teachers_of
 from kdray.plan.keys import keyed, model_content, part_content
 from kdray.plan.records import record_steps, seen_content
-from kdray.plan.spaces import spaces_of
+from kdray.plan.spaces import num_trials, spaces_of
 from kdray.plan.steps import Arm, ArmSteps, Plan, Step
 from kdray.spec import Experiment
 from kdray.spec.experiment import Model
@@ -122,7 +122,7 @@ def _search(job: Experiment, taught: Sequence[_Taught], warm_start: str | None) 
     }
     facts = {
         "arms": len(arms),
-        "trials": job.search.trials * len(arms),
+        "trials": sum(num_trials(job.search, item.arm.method, item.spaces) for item in arms),
         "epochs": job.search.epochs or job.train.student.epochs,
         "over": list(dict.fromkeys(name for item in arms for name in item.spaces)),
     }

@@ -29,7 +29,7 @@ KINDS = {
     "step_skipped": "",  # its result was there already
     "progress": "done, total, unit; within an epoch also run, epoch, epochs",
     "epoch": "run, epoch, epochs, loss, score, metric, best, images_per_s, seconds_left",
-    "trial": "run, number, trials, score, state, params",
+    "trial": "run, number, trials, done, score, metric, state, params, best, best_run",
     "step_finished": "seconds",
     "step_failed": "error",
     "note": "text",

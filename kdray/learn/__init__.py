@@ -1,7 +1,7 @@
 """The training loop for one process, of a teacher or a student; no Ray."""
 
 from kdray.learn.batches import Batch, Batches, images_at_once
-from kdray.learn.loop import Fitted, Hooks, fit
+from kdray.learn.loop import Fitted, Hooks, Stepper, fit
 from kdray.learn.objective import Labels, Objective, Taught
 from kdray.learn.state import Epoch
 from kdray.learn.teachers import Live, Mean, Recorded, Teacher
@@ -18,6 +18,7 @@ __all__ = [
     "Mean",
     "Objective",
     "Recorded",
+    "Stepper",
     "Taught",
     "Teacher",
     "World",

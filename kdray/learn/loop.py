@@ -92,37 +92,18 @@ def fit(
     world = batches.world
     if settings.precision == "float16" and not world.device.startswith("cuda"):
         raise RunError("train.precision", "float16 needs a GPU.", "Use bfloat16 or float32.")
-    lay_out(net.module, world.device, settings.memory_format, settings.precision)
-    adapters = objective.adapters
-    own = () if adapters is None else adapters.parameters()
-    optim = optimizer([*net.module.parameters(), *own], settings)
-    scaler = torch.amp.GradScaler(enabled=settings.precision == "float16")
+    stepper = Stepper(net, objective, settings, world)
     saved = world.share(hooks.load() if world.leads else None)
-    progress = Progress()
-    if saved:
-        progress = states.restore(saved, net.module, optim, scaler, adapters)
-    objective.spread(world)
-    called = _called(net, objective, world, settings)
-    stepper = _Stepper(called, objective, optim, scaler, settings)
+    progress = stepper.restore(saved) if saved else Progress()
+    stepper.begin()
     stop = world.share(_replay(progress, select, hooks) if world.leads else None)
     while not (stop or _is_over(progress, settings)):
         epoch = _epoch(stepper, net, batches, len(progress.epochs) + 1, hooks)
         progress.keep(epoch, select, net.module)
         if world.leads:
-            hooks.save(states.save(progress, net.module, optim, scaler, adapters))
+            hooks.save(stepper.save(progress))
         stop = world.share(hooks.epoch(epoch, progress.best_epoch) if world.leads else None)
     return Fitted(progress.best_state, tuple(progress.epochs), progress.best_epoch)
-
-
-def _called(net: Net, objective: Objective, world: World, settings: Train) -> Net:
-    """Return the net as steps call it: data-parallel, compiled.
-
-    A net that is looked into is not compiled: it would run without the hooks of its taps.
-    """
-    whole = world.parallel(net)
-    if not settings.compile or objective.looks_inside:
-        return whole
-    return replace(whole, parallel=compiled(whole.parallel or whole.module, world.device))
 
 
 def _replay(progress: Progress, select: str, hooks: Hooks) -> bool:
@@ -143,23 +124,49 @@ def _is_over(progress: Progress, settings: Train) -> bool:
     )
 
 
-class _Stepper:
-    """One optimizer step after the other."""
+class Stepper:
+    """Takes one optimizer step after the other: all that happens between two batches of ``fit``.
 
-    def __init__(
-        self,
-        net: Net,
-        objective: Objective,
-        optim: torch.optim.Optimizer,
-        scaler: torch.amp.GradScaler,
-        settings: Train,
-    ) -> None:
+    ``begin`` comes before the first step, and after ``restore`` where a run goes on.
+
+    Args:
+        net: The net to train, on its device; its weights are laid out for speed.
+        objective: The loss.
+        settings: Optimizer, rate, precision and what makes steps fast.
+        world: The processes that share the run.
+    """
+
+    def __init__(self, net: Net, objective: Objective, settings: Train, world: World) -> None:
         self.net = net
         self.settings = settings
         self.rate = 0.0
         self._objective = objective
-        self._optim = optim
-        self._scaler = scaler
+        self._world = world
+        lay_out(net.module, world.device, settings.memory_format, settings.precision)
+        own = () if objective.adapters is None else objective.adapters.parameters()
+        self._optim = optimizer([*net.module.parameters(), *own], settings)
+        self._scaler = torch.amp.GradScaler(enabled=settings.precision == "float16")
+
+    def restore(self, saved: bytes) -> Progress:
+        """Load a run's state, and return where it stands."""
+        module, adapters = self.net.module, self._objective.adapters
+        return states.restore(saved, module, self._optim, self._scaler, adapters)
+
+    def save(self, progress: Progress) -> bytes:
+        """Return the run's state."""
+        module, adapters = self.net.module, self._objective.adapters
+        return states.save(progress, module, self._optim, self._scaler, adapters)
+
+    def begin(self) -> None:
+        """Make net and objective ready to be called: data-parallel, compiled.
+
+        A net that is looked into is not compiled: it would run without the hooks of its taps.
+        """
+        self._objective.spread(self._world)
+        self.net = self._world.parallel(self.net)
+        if self.settings.compile and not self._objective.looks_inside:
+            called = self.net.parallel or self.net.module
+            self.net = replace(self.net, parallel=compiled(called, self._world.device))
 
     def step(self, batch: Batch, number: int, steps: int) -> Mapping[str, Tensor]:
         """Take one step and return the terms of its loss, detached.
@@ -187,7 +194,7 @@ class _Stepper:
         return nullcontext() if dtype is None else torch.autocast(device, dtype)
 
 
-def _epoch(stepper: _Stepper, net: Net, batches: Batches, number: int, hooks: Hooks) -> Epoch:
+def _epoch(stepper: Stepper, net: Net, batches: Batches, number: int, hooks: Hooks) -> Epoch:
     started = told = time.perf_counter()
     torch.manual_seed(batches.epoch_seed(number))
     stepper.net.module.train()

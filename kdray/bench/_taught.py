@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,8 @@ from kdray.distill import DistillationMethod
 from kdray.knowledge.outline import Asked, Outline, asked_of
 from kdray.knowledge.reader import Knowledge
 from kdray.knowledge.record import Recorder, places_of
-from kdray.learn import Batch, Live, Objective, Recorded, Taught, Teacher
+from kdray.learn import Batch, Live, Objective, Recorded, Stepper, Taught, Teacher, World
 from kdray.learn.layout import lay_out
-from kdray.learn.loop import _Stepper
 from kdray.learn.optim import optimizer
 from kdray.net import Net
 from kdray.spec.experiment import Train
@@ -95,11 +94,8 @@ def step(
     student: Net, objective: Objective, next_batch: Callable[[], Batch]
 ) -> Callable[[], None]:
     """Return what takes one of kdray's training steps after the other."""
-    train = train_settings()
-    _order(student)
-    optim = optimizer(student.module.parameters(), train)
-    scaler = torch.amp.GradScaler(enabled=False)
-    stepper = _Stepper(student, objective, optim, scaler, train)
+    stepper = Stepper(student, objective, train_settings(), World(device=_device_of(student)))
+    stepper.begin()
     student.module.train()
 
     def once() -> None:
@@ -108,14 +104,12 @@ def step(
     return once
 
 
-def as_kdray_does(
-    student: Net, batches: Sequence[Batch]
-) -> tuple[Sequence[Batch], torch.optim.Optimizer]:
-    """Return batches and optimizer as kdray's steps have them, and order the weights so."""
-    _order(student)
-    return batches, optimizer(student.module.parameters(), train_settings())
+def plain_optimizer(student: Net) -> torch.optim.Optimizer:
+    """Lay a student's weights out as kdray does, and return the optimizer of kdray's steps."""
+    train = train_settings()
+    lay_out(student.module, _device_of(student), train.memory_format, train.precision)
+    return optimizer(student.module.parameters(), train)
 
 
-def _order(student: Net) -> None:
-    device = next(student.module.parameters()).device
-    lay_out(student.module, str(device), train_settings().memory_format)
+def _device_of(net: Net) -> str:
+    return str(next(net.module.parameters()).device)

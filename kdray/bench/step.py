@@ -248,5 +248,5 @@ def _plain_step(case: Case, images: Images, setting: Setting) -> Step:
     """Return the student's plain step with the settings of kdray's: optimizer and memory order."""
     student = _net(case.student, images, setting)
     loss = _plain.with_own_map if case.kind == "dfkd" else _plain.labels_alone
-    held, optimizer = _taught.as_kdray_does(student, images.in_memory())
-    return _plain.step(student, optimizer, loss(student), held)
+    optimizer = _taught.plain_optimizer(student)
+    return _plain.step(student, optimizer, loss(student), images.in_memory())

@@ -7,18 +7,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import torch
-
 from kdray import parts
 from kdray.data import DatasetInfo
 from kdray.distill import DistillationMethod
 from kdray.knowledge.names import Column, record_key
 from kdray.knowledge.outline import Asked, Outline, asked_of
 from kdray.models import build_model
-from kdray.net import Net, Wants
+from kdray.net import Wants
 from kdray.plan import Arm, Plan, takes_maps
 from kdray.spec.experiment import Knowledge, Model, Train
-from kdray.spec.strict import Part
 from kdray.store import Store
 
 
@@ -230,17 +227,10 @@ def _outlined(model: Model, info: DatasetInfo) -> Outline:
 
 @lru_cache(maxsize=64)
 def _outline(model: str, channels: int, classes: int, image_size: int) -> Outline:
-    """Return the outline of a model; built without memory for weights where it can be."""
+    """Return the outline of a model with random weights."""
     part = Model.model_validate_json(model).model
-    try:
-        with torch.device("meta"):
-            net = _built(part, channels, classes, image_size)
-    except (NotImplementedError, RuntimeError):  # it computes while it is built
-        net = _built(part, channels, classes, image_size)
-    return Outline.of(net, channels, image_size)
-
-
-def _built(part: Part, channels: int, classes: int, image_size: int) -> Net:
-    return build_model(
+    # Not on the meta device: which layer is the classifier shows in numbers alone.
+    net = build_model(
         part.name, part.params, channels=channels, classes=classes, image_size=image_size
     )
+    return Outline.of(net, channels, image_size)

@@ -78,10 +78,16 @@ class Views:
         scale = np.ones((len(images), 1))
         return self._standardised(_floats(self._upload(images)), scale, scale)
 
+    def sent(self, tensor: Tensor) -> Tensor:
+        """Return a tensor on the device; a GPU that is still busy is not waited for."""
+        if self.device.type == "cuda" and not tensor.is_cuda:
+            tensor = tensor.pin_memory()
+        return tensor.to(self.device, non_blocking=True)
+
     def _upload(self, images: Pixels | Tensor) -> Tensor:
         if not isinstance(images, Tensor):
             images = torch.from_numpy(np.require(images, np.uint8, ["C", "W"]))
-        return images.to(self.device)
+        return self.sent(images)
 
     def _moved(self, images: Tensor, draws: NDArray[np.float64]) -> Tensor:
         """Return images ``[B, H, W, c]`` flipped, turned, zoomed and shifted, as floats."""
@@ -98,7 +104,7 @@ class Views:
     def _flipped(self, images: Tensor, draws: NDArray[np.float64]) -> Tensor:
         for flips, axis in zip(self._flips(draws), (2, 1), strict=True):
             if flips.any():
-                chosen = torch.from_numpy(flips).to(self.device)
+                chosen = self.sent(torch.from_numpy(flips))
                 images = torch.where(chosen[:, None, None, None], images.flip(axis), images)
         return images
 
@@ -130,7 +136,7 @@ class Views:
         chosen = np.flatnonzero(draws[:, _SHARPNESS] < 0.5)
         if factor == 1 or min(maps.shape[2:]) < 3 or not len(chosen):
             return
-        places = torch.from_numpy(chosen).to(self.device)
+        places = self.sent(torch.from_numpy(chosen))
         some = maps[places]
         inner = some[:, :, 1:-1, 1:-1]
         rows = some[:, :, :-2] + some[:, :, 1:-1]
@@ -182,7 +188,7 @@ class Views:
     def _mirrored(self, size: int, step: int) -> Tensor:
         """Return the places 0..size-1 moved by ``step``, mirrored at the first and last."""
         places = [_mirror(place + step, size) for place in range(size)]
-        return torch.tensor(places, device=self.device)
+        return self.sent(torch.tensor(places))
 
     def _toned(
         self, maps: Tensor, scale: NDArray[np.float64], draws: NDArray[np.float64]
@@ -210,7 +216,7 @@ class Views:
         return self._tensor(values)[:, :, None, None]
 
     def _tensor(self, values: NDArray[np.float64]) -> Tensor:
-        return torch.from_numpy(values.astype(np.float32)).to(self.device)
+        return self.sent(torch.from_numpy(values.astype(np.float32)))
 
 
 def _floats(images: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kdray.data import Dataset, Pool, Views
+from kdray.learn.held import held
 from kdray.learn.world import World
 from kdray.net import Net
 
@@ -46,7 +47,7 @@ class Batches:
 
     Args:
         dataset: The data set.
-        views: Its augmentation.
+        views: Its augmentation, on the device where the processes compute.
         batch_size: Images of a step, over all processes.
         seed: Seed of the order.
         world: The processes; each gets its part of every batch.
@@ -67,6 +68,7 @@ class Batches:
         self.world = world
         self._seed = seed
         self.pool = pool or Pool(dataset, dataset.split("train"))
+        self._held = held(self.pool, world.device)
         self.num_train = len(self.pool)
         self.steps = max(1, -(-self.num_train // batch_size))
 
@@ -84,11 +86,11 @@ class Batches:
             if counted == 0:
                 mine = whole[:1]  # every process must take every step
             places, views = self._named(mine, epoch)
-            images = self.views.train(self.pool.images(mine), views, places)
-            labels = torch.from_numpy(self.pool.labels(mine))
+            stored = (self._held or self.pool).images(mine)
+            images = self.views.train(stored, views, places)
+            labels = self.views.sent(torch.from_numpy(self.pool.labels(mine)))
             share = counted * self.world.size / len(whole)
-            device = self.world.device
-            yield Batch(images.to(device), labels.to(device), counted, share, places, views)
+            yield Batch(images, labels, counted, share, places, views)
 
     def _named(self, samples: Places, epoch: int) -> tuple[Places, Places]:
         """Return what names the views of samples: their places and their views' numbers."""
@@ -104,7 +106,7 @@ class Batches:
         net.module.eval()
         with torch.inference_mode():
             seen = [
-                net.module(self.views.plain(self.dataset.images(chunk)).to(self.world.device))
+                net.module(self.views.plain(self.dataset.images(chunk)))
                 for chunk in np.array_split(indices, max(1, -(-len(indices) // batch_size)))
             ]
         return torch.cat(seen).float().cpu().numpy(), self.dataset.labels[indices]

@@ -15,7 +15,7 @@ from ray.train.torch import TorchTrainer
 from kdray.errors import KdrayError
 from kdray.learn import World
 from kdray.run.relay import Relay
-from kdray.run.session import Share
+from kdray.run.session import Share, limit_memory
 from kdray.store import Store
 
 
@@ -60,6 +60,7 @@ class Group:
                 "relay": self.relay,
                 "device": self.share.device,
                 "threads": self.share.threads,
+                "gpus": self.share.gpus,
             },
             scaling_config=ScalingConfig(
                 num_workers=self.workers,
@@ -85,6 +86,7 @@ def join(config: Mapping[str, Any]) -> World:
     device = ray.train.torch.get_device() if config["device"] == "cuda" else torch.device("cpu")
     if device.type == "cuda":
         torch.cuda.set_device(device)  # NCCL, and whatever names no device
+    limit_memory(str(device), config["gpus"])
     return World(context.get_world_rank(), context.get_world_size(), str(device))
 
 

@@ -16,7 +16,7 @@ from kdray.learn import Epoch, World
 from kdray.run import training
 from kdray.run.board import Board
 from kdray.run.relay import Relay
-from kdray.run.session import Share
+from kdray.run.session import Share, limit_memory
 from kdray.run.training import Assignment
 from kdray.store import Store
 
@@ -44,9 +44,7 @@ def run_search(
     """
     left = board.restore()
     if left:
-        trainable = tune.with_parameters(
-            _trial, store=store.uri, relay=relay, device=share.device, threads=share.threads
-        )
+        trainable = tune.with_parameters(_trial, store=store.uri, relay=relay, share=share)
         asker = _Asker(board)
         tuner = tune.Tuner(
             tune.with_resources(trainable, share.as_ray()),
@@ -122,10 +120,11 @@ class _Stopper(FIFOScheduler):
 
 
 def _trial(
-    config: dict[str, Any], store: str, relay: Relay, device: str, threads: int
+    config: dict[str, Any], store: str, relay: Relay, share: Share
 ) -> dict[str, Any] | None:
     """Train one trial in a Tune worker and report the score of each epoch."""
-    torch.set_num_threads(threads)
+    torch.set_num_threads(share.threads)
+    limit_memory(share.device, share.gpus)
     work: Assignment = config["work"]
 
     def on_epoch(epoch: Epoch) -> bool:
@@ -134,7 +133,7 @@ def _trial(
 
     relay({"kind": "run_started", "step": work.step, "run": work.label, "pid": os.getpid()})
     try:
-        training.run(work, Store(store), World(device=device), relay, on_epoch)
+        training.run(work, Store(store), World(device=share.device), relay, on_epoch)
     except KdrayError as error:
         return {"error": str(error)}
     except Exception as error:  # settings that a part cannot work with: the other trials go on

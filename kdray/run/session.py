@@ -78,6 +78,19 @@ class RayWorkers:
             yield pending.pop(done[0]), value_of(done[0])
 
 
+def limit_memory(device: str, gpus: float) -> None:
+    """Leave the others that share this process's GPU their part of its memory.
+
+    Args:
+        device: Where this process computes.
+        gpus: What it was given; whole GPUs are its own.
+    """
+    if device.startswith("cuda") and 0 < gpus < 1:
+        import torch  # takes seconds, and the driver has no use for it
+
+        torch.cuda.set_per_process_memory_fraction(gpus, device)
+
+
 @contextmanager
 def session() -> Iterator[None]:
     """Join the Ray session of this process or of ``RAY_ADDRESS``, or start one here.

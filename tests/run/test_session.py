@@ -6,7 +6,7 @@ import pytest
 import ray
 
 from kdray.errors import RunError
-from kdray.run.session import Share, room, share_of
+from kdray.run.session import Share, limit_memory, room, share_of
 from kdray.spec.experiment import Resources
 
 
@@ -112,3 +112,20 @@ def test_a_cluster_that_grows_may_be_asked_for_what_no_node_has_yet(
 ) -> None:
     nodes(monkeypatch, (2, 0))
     assert share_of(Resources.model_validate({"autoscale": True, **resources}), 8) == share
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "limit"),
+    [("cuda", 0.5, 0.5), ("cuda:1", 0.25, 0.25), ("cuda", 1, None), ("cpu", 0, None)],
+)
+def test_who_shares_a_gpu_takes_its_part_of_the_memory(
+    device: str, gpus: float, limit: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    limits: list[tuple[float, str]] = []
+    monkeypatch.setattr(
+        torch.cuda, "set_per_process_memory_fraction", lambda *given: limits.append(given)
+    )
+    limit_memory(device, gpus)
+    assert limits == ([] if limit is None else [(limit, device)])

@@ -138,7 +138,10 @@ def job(folder: str, size: Size, search: Search) -> Experiment:
             "teachers": [{"id": name.replace("_", "-"), "model": name} for name in size.teachers],
             "students": [{"id": name.replace("_", "-"), "model": name} for name in size.students],
             "methods": ["dfkd"],
-            "train": {"teacher": {"epochs": 1, **train}, "student": {"epochs": 1, **train}},
+            "train": {
+                "teacher": {"epochs": 1, "learning_rate": 1e-4, **train},
+                "student": {"epochs": 1, **train},
+            },
             "knowledge": {"mode": search.mode, "views": None},
             "search": {
                 "trials": search.trials,

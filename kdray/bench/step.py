@@ -174,15 +174,14 @@ class _Measure:
 def _recorded_rows(measure: _Measure) -> list[Row]:
     case, effort = measure.case, measure.effort
     built = measure.ours.build(recorded_variants, case, measure.setting, measure.folder)
-    close = {name: built[name] for name in ("recorded", "plain", "with reading")}
-    times = alternate_for(close, effort)
-    few = Effort(effort.seconds / 3, least=3, most=11)
-    live = alternate_for({name: built[name] for name in ("live", "plain")}, few, warm_up=1)
+    times = alternate_for({name: built[name] for name in ("recorded", "plain")}, effort)
+    others = {name: built[name] for name in ("with reading", "live", "plain")}
+    few = alternate_for(others, Effort(effort.seconds / 3, least=3, most=11), warm_up=1)
     alone = "student alone, its map too" if case.kind == "dfkd" else "student alone"
     return [
         _row(f"{case.pair}: records / {alone}", times, "recorded", ("plain",), BAR),
-        _row(f"{case.pair}: records and reading / {alone}", times, "with reading", ("plain",)),
-        _row(f"{case.pair}: teacher in the loop / {alone}", live, "live", ("plain",)),
+        _row(f"{case.pair}: records and reading / {alone}", few, "with reading", ("plain",)),
+        _row(f"{case.pair}: teacher in the loop / {alone}", few, "live", ("plain",)),
     ]
 
 

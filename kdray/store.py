@@ -131,6 +131,15 @@ class Store:
         found = [info.base_name for info in self._fs.get_file_info(selector)]
         return sorted(base for base in found if not base.startswith(".") and ".tmp" not in base)
 
+    def sizes(self, name: str) -> dict[str, int]:
+        """Return the path below ``name`` of each file there, at any depth, with its bytes."""
+        selector = pafs.FileSelector(self.path(name), allow_not_found=True, recursive=True)
+        return {
+            info.path.removeprefix(f"{self.path(name)}/"): info.size
+            for info in self._fs.get_file_info(selector)
+            if info.type == pafs.FileType.File
+        }
+
     def delete(self, name: str) -> None:
         """Remove a file or a folder with all in it, if it is there."""
         info = self._fs.get_file_info(self.path(name))

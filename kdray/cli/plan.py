@@ -7,6 +7,7 @@ from typing import Any
 import typer
 
 from kdray.cli._output import Json, Sets, SpecFile, console, print_json, print_table
+from kdray.cli._records import show_records
 from kdray.plan import Plan, Step, experiments_of, read_work
 from kdray.spec import Suite
 from kdray.store import Store
@@ -31,24 +32,31 @@ def register(app: typer.Typer) -> None:
 
 
 def _whole(plan: Plan) -> dict[str, Any]:
+    from kdray.run.forecast import forecast
     from kdray.run.job import states
 
     store = Store(plan.job.storage.uri)
+    records = forecast(plan, store)
     return {
         "job": plan.job.name,
         "storage": store.uri,
-        "steps": [_facts(step, state, store) for step, state in states(plan, store)],
+        "steps": [
+            {**_facts(step, state, store), **records.get(step.id, {})}
+            for step, state in states(plan, store)
+        ],
         "totals": _totals(plan, store),
     }
 
 
 def _show(plan: Plan) -> None:
+    from kdray.run.forecast import forecast
     from kdray.run.job import states
 
     store = Store(plan.job.storage.uri)
     rows = states(plan, store)
     table = [(step.kind, step.label, _size(step), state, step.key) for step, state in rows]
     print_table(f"Job {plan.job.name}", ("step", "what", "size", "state", "key"), table)
+    show_records(forecast(plan, store))
     totals = _totals(plan, store)
     console.print(
         f"{totals['done']} of {totals['steps']} steps done. Left: {totals['epochs']} epochs"

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -60,6 +60,14 @@ class Column:
     def slug(self) -> str:
         """The name of its folder."""
         return f"{re.sub('[^A-Za-z0-9.=-]', '-', self.name)}-{self.dtype}"
+
+
+def columns_in(result: Mapping[str, Any]) -> tuple[Column, ...]:
+    """Return the columns that the result of a step ``record`` tells of."""
+    return tuple(
+        Column(name, tuple(item["shape"]), item["dtype"])
+        for name, item in result["columns"].items()
+    )
 
 
 def record_key(teacher: str, dataset: str, augment: Augment, seed: int, train: Train) -> str:
@@ -117,6 +125,15 @@ def missing(
     spots = [(view, part) for view in range(views) for part in range(num_parts(num_places))]
     found = [set(store.list(f"{folder_of(key)}/{column.slug}")) for column in columns]
     return [spot for spot in spots if any(_file(*spot) not in names for names in found)]
+
+
+def in_words(size: float) -> str:
+    """Return bytes in words: ``2.3 GB``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
 
 
 def signature(key: str, column: Column, view: int, part: int, places: Places) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 
 from kdray.data import Views
-from kdray.knowledge.names import PART, folder_of, missing
+from kdray.knowledge.names import PART, columns_in, folder_of, missing
 from kdray.knowledge.record import Recorder
 from kdray.plan import Plan, Step
 from kdray.run.cached import open_pool, open_teacher
+from kdray.run.kept import describe
 from kdray.run.survey import Recording, survey
 from kdray.run.tell import Teller
 from kdray.run.workers import Workers
@@ -57,7 +58,7 @@ def run_records(plan: Plan, store: Store, workers: Workers, tell: Teller) -> Non
         workers: They run the teachers.
         tell: Takes events.
     """
-    left = {name: step for name, step in plan.record.items() if store.result(step.path) is None}
+    left = {name: step for name, step in plan.record.items() if not _is_there(plan, step, store)}
     if not left:
         return
     found = workers.one(survey, plan, store.uri)
@@ -66,7 +67,20 @@ def run_records(plan: Plan, store: Store, workers: Workers, tell: Teller) -> Non
             for label, why in found[name].live.items():
                 tell({"kind": "note", "step": step.id, "text": f"{label} runs its teacher: {why}"})
             source = _source(plan, name, store, workers)
+            describe(store, found[name].key, plan, name)
             _record(step, found[name], source, store, workers, tell)
+
+
+def _is_there(plan: Plan, step: Step, store: Store) -> bool:
+    """Return whether a teacher is recorded, its files included where a run will need them."""
+    done = store.result(step.path)
+    if done is None:
+        return False
+    needed = [one for one in plan.steps() if step.id in one.needs]
+    if all(store.result(one.path) is not None for one in needed):
+        return True
+    columns = columns_in(done)
+    return not missing(store, done["key"], columns, done["views"], done["images"])
 
 
 def _record(

@@ -10,7 +10,7 @@ from typing import Any
 from kdray import parts
 from kdray.data import DatasetInfo
 from kdray.distill import DistillationMethod
-from kdray.knowledge.names import Column, record_key
+from kdray.knowledge.names import Column, in_words, record_key
 from kdray.knowledge.outline import Asked, Outline, asked_of
 from kdray.models import build_model
 from kdray.net import Wants
@@ -137,15 +137,6 @@ def num_images(info: DatasetInfo, train: Train) -> int:
     if train.balance == "smote":  # fills every class that has images
         counts = [max(counts) for count in counts if count]
     return sum(counts)
-
-
-def in_words(size: float) -> str:
-    """Return bytes in words: ``2.3 GB``."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} TB"
 
 
 def method_of(name: str, params: Mapping[str, Any]) -> DistillationMethod:

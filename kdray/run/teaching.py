@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kdray.distill import DistillationMethod
-from kdray.knowledge.names import Column
+from kdray.knowledge.names import columns_in
 from kdray.knowledge.outline import Outline, asked_of
 from kdray.learn import Live, Mean, Recorded, Teacher
 from kdray.net import Net
@@ -79,11 +79,7 @@ def _recorded(
     facts = finished(lesson.uri, record)
     outline = Outline.from_json(facts["outline"])
     columns = asked_of(method, student, outline, facts["maps"]).columns
-    held = {
-        Column(name, tuple(item["shape"]), item["dtype"])
-        for name, item in facts["columns"].items()
-    }
-    if not held.issuperset(columns):
+    if not set(columns_in(facts)).issuperset(columns):
         return None
     where = (lesson.uri, facts["key"], columns, facts["views"])
     knowledge = open_knowledge(*where, lesson.dataset, lesson.train)

@@ -164,6 +164,18 @@ def test_maps_that_fit_are_recorded(tiny_job: dict[str, Any], calls: list[int]) 
     assert sum(calls) == 2 * facts["images"]
 
 
+def test_what_a_layer_says_of_single_places_is_recorded_too(tiny_job: dict[str, Any]) -> None:
+    resnet = {"name": "timm", "params": {"arch": "resnet10t"}}
+    made = job(
+        tiny_job,
+        teachers=[{"id": "big", "model": resnet}],
+        students=[{"id": "small", "model": resnet}],
+        methods=["cskd"],
+    )
+    columns = recordings(plan_job(made), _info(made))["big"].columns
+    assert [column.name for column in columns] == ["dense", "logits"]
+
+
 def test_the_budget_goes_to_the_arms_that_need_least(tiny_job: dict[str, Any]) -> None:
     whole = job(tiny_job, teachers=[*tiny_job["teachers"], HUGE], methods=["ikd", "dfkd"])
     info_of = _info(whole)

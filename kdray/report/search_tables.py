@@ -33,7 +33,8 @@ class PairCell:
         trials: Trials of the search.
         finished: Those that ran to their end; without any, ``best`` is of one stopped early.
         test: Mean test score with its interval, as text; empty where it was not distilled.
-        share: Where ``best`` lies between the worst (0) and the best (1) cell of the job.
+        share: Where ``best`` lies between the worst (0) and the best (1) pair of the job; pairs
+            without a finished trial stretch nothing.
         chosen: Whether it is the best cell of the job.
     """
 
@@ -149,31 +150,38 @@ def _cells(results: Results) -> dict[Arm, PairCell]:
     tested = {_arm(model, "model"): model for model in facts.students(results)}
     searches = {_arm(item, "student"): item for item in results.get("searches") or ()}
     best = {arm: number((item.get("best") or {}).get("score")) for arm, item in searches.items()}
-    scores = [score for score in best.values() if score is not None]
-    if not scores:
+    finished = {arm: _states(item).count("complete") for arm, item in searches.items()}
+    scored = {arm: score for arm, score in best.items() if score is not None}
+    if not scored:
         return {}
+    scores = [score for arm, score in scored.items() if finished[arm]] or list(scored.values())
     ends = (min(scores), max(scores))
     worst, top = reversed(ends) if lower_is_better(results) else ends
-    found = {}
-    for arm in dict.fromkeys((*searches, *tested)):
-        states = [trial["state"] for trial in searches.get(arm, {}).get("trials", ())]
-        found[arm] = PairCell(
+    return {
+        arm: PairCell(
             best=best.get(arm),
-            trials=len(states),
-            finished=states.count("complete"),
+            trials=len(_states(searches.get(arm, {}))),
+            finished=finished.get(arm, 0),
             test=_test(results, tested.get(arm)),
             share=_share(best.get(arm), worst, top),
             chosen=best.get(arm) == top,
         )
-    return found
+        for arm in dict.fromkeys((*searches, *tested))
+    }
 
 
 def _arm(item: Mapping[str, Any], student: str) -> Arm:
     return item[student], item.get("teacher"), item["method"]
 
 
+def _states(search: Mapping[str, Any]) -> list[str]:
+    return [trial["state"] for trial in search.get("trials", ())]
+
+
 def _share(score: float | None, worst: float, best: float) -> float:
-    return 0.0 if score is None or worst == best else (score - worst) / (best - worst)
+    if score is None or worst == best:
+        return 0.0
+    return min(1.0, max(0.0, (score - worst) / (best - worst)))
 
 
 def _test(results: Results, model: Mapping[str, Any] | None) -> str:

@@ -174,7 +174,8 @@ def test_a_matrix_shows_the_mean_on_test_with_its_interval(wide: Results) -> Non
 
 @pytest.mark.parametrize(("select", "best"), [("macro_f1", max), ("loss", min)])
 def test_the_best_pair_of_the_job_is_marked(wide: Results, select: str, best: Any) -> None:
-    scores = [s["best"]["score"] for s in wide["searches"] if s["best"]]
+    done = [s for s in wide["searches"] if "complete" in {t["state"] for t in s["trials"]}]
+    scores = [s["best"]["score"] for s in done]
     found = {
         cell.best
         for matrix in search_tables.pair_matrices({**wide, "select": select})
@@ -190,6 +191,21 @@ def test_a_pair_that_the_job_does_not_have_stays_empty(wide: Results) -> None:
     models = [m for m in wide["models"] if m["label"] != "ofa-595 <- vgg19-bn (kd)"]
     matrix = search_tables.pair_matrices({**wide, "searches": gone, "models": models})[0]
     assert dict(matrix.rows)["vgg19-bn"][matrix.students.index("ofa-595")] is None
+
+
+def test_a_pair_without_a_finished_trial_does_not_stretch_the_colours(wide: Results) -> None:
+    cells = {
+        cell.best: cell
+        for matrix in search_tables.pair_matrices(wide)
+        for _, row in matrix.rows
+        for cell in row
+        if cell is not None and cell.best is not None
+    }
+    done = [cell for cell in cells.values() if cell.finished]
+    assert min(cells) < min(cell.best for cell in done if cell.best is not None)
+    assert cells[min(cells)].share == 0
+    assert min(cell.share for cell in done) == 0
+    assert max(cell.share for cell in done) == 1
 
 
 def test_a_pair_without_a_finished_trial_says_so(narrow: Results) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import ray.train
 
-from kdray.errors import KdrayError, RunError, StoreError
+from kdray.errors import Diverged, KdrayError, RunError, StoreError
 from kdray.learn import World
 from kdray.run import training
 from kdray.run.group import Group, join, reason
@@ -82,16 +82,23 @@ def _trained(work: Assignment, store: Store, world: World, relay: Relay) -> bool
     except StoreError:
         raise  # the storage may answer again: another try goes on from the checkpoint
     except Exception as error:
-        if world.size > 1 and not isinstance(error, KdrayError):
-            raise  # it may be the echo of another worker's death
-        _tell_failure(work, store, error)
-        if world.size > 1:
-            raise  # the others may be waiting for this one: Ray ends them
+        _give_up(work, store, world, error)
         return False
     if world.leads:
         training.publish(work, store, net, fitted)
         relay({"kind": "run_finished", "step": work.step, "run": work.label})
     return True
+
+
+def _give_up(work: Assignment, store: Store, world: World, error: Exception) -> None:
+    """Say why a run cannot go on, and raise it where the other workers do not know."""
+    alike = world.size == 1 or isinstance(error, Diverged)
+    if not alike and not isinstance(error, KdrayError):
+        raise error  # it may be the echo of another worker's death
+    if world.leads or not alike:
+        _tell_failure(work, store, error)
+    if not alike:
+        raise error  # the others may be waiting for this one: Ray ends them
 
 
 def _failure(work: Assignment) -> str:

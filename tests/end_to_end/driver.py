@@ -31,7 +31,7 @@ methods: [none, {name: kd, search: {alpha: {min: 0.2, max: 0.8}}}]
 train:
   teacher: {epochs: 12}
   student: {epochs: 12}
-search: {trials: 3, epochs: 4}
+search: {trials: 3, epochs: 4, concurrent: 1}
 evaluate: {seeds: 2, latency_repeats: 2}
 explain: {methods: [gradcam, featuremaps], images: 2}
 resources: {cpus_per_worker: 1}

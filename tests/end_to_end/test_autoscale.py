@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.end_to_end.clusters import growing
 from tests.end_to_end.driver import PATIENCE_S, Kdray
-from tests.end_to_end.growing import growing
 
 pytestmark = [pytest.mark.ray, pytest.mark.end_to_end]
 

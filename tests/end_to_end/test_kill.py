@@ -38,7 +38,7 @@ def test_running_a_finished_job_again_does_no_work(undisturbed: Kdray) -> None:
 
 def _in(kind: str, *steps: str) -> Any:
     def wanted(event: Mapping[str, Any]) -> bool:
-        return event["kind"] == kind and event.get("step", "").startswith(steps)
+        return bool(event["kind"] == kind and event.get("step", "").startswith(steps))
 
     return wanted
 
@@ -50,6 +50,7 @@ def test_a_driver_killed_in_every_step_ends_with_the_results_of_an_undisturbed_o
     moments = [
         _in("step_started", "prepare"),
         _in("epoch", "pretrain"),
+        _in("progress", "record"),
         lambda event: event["kind"] == "trial" and event["state"] == "complete",
         _in("epoch", "distil"),
         _in("step_started", "evaluate"),

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from kdray.errors import StoreError
-from kdray.run.board import Board, Searching, Tell
+from kdray.run.board import Board
 from kdray.run.group import Group
 from kdray.run.group_search import _Clerk, run_group_search
-from kdray.run.job import plan_job
-from kdray.run.prepare import run_prepare
 from kdray.run.relay import relay
-from kdray.run.searching import searching
 from kdray.run.session import Share
-from kdray.run.workers import Here
 from kdray.spec import Experiment
-from kdray.store import Store
+from tests.run.killing import Deadly, quiet, ready, started, trials
 
 
 class Trials:
@@ -42,26 +34,26 @@ class Trials:
         self.ended.append((name, state, error))
 
 
-def clerk(trials: Trials, max_failures: int = 1) -> _Clerk:
-    return _Clerk(cast("Board", trials), max_failures)
+def clerk(board: Trials, max_failures: int = 1) -> _Clerk:
+    return _Clerk(cast("Board", board), max_failures)
 
 
 def test_a_trial_whose_workers_died_is_given_out_again_until_they_died_too_often() -> None:
-    trials = Trials()
-    made = clerk(trials)
+    stand_in = Trials()
+    made = clerk(stand_in)
     assert made(("next",)) == (True, ("0", "first"))
     made.died("killed")
     assert made(("next",)) == (True, ("0", "first"))
     made.died("killed")
-    assert trials.ended == [("0", "failed", "its workers failed 2 times, at last: killed")]
+    assert stand_in.ended == [("0", "failed", "its workers failed 2 times, at last: killed")]
     assert made(("next",)) == (True, ("1", "second"))
     made.died("killed")
     assert made(("next",)) == (True, ("1", "second"))  # each trial has its own deaths
 
 
 def test_a_group_that_ends_for_a_trial_that_failed_has_not_died() -> None:
-    trials = Trials()
-    made = clerk(trials, max_failures=0)
+    stand_in = Trials()
+    made = clerk(stand_in, max_failures=0)
     for name in ("0", "1"):
         made(("next",))
         made(("done", name, "failed", "no such thing"))
@@ -126,74 +118,23 @@ JOB = {
 }
 
 
-def quiet(event: dict[str, Any]) -> None:
-    """Take an event and keep nothing."""
-
-
-class Deadly(Board):
-    """Kills the worker that tells of the second epoch of the third trial, while it waits."""
-
-    def __init__(self, work: Searching, store: Store, tell: Tell, events: Sequence[Any]) -> None:
-        super().__init__(work, store, tell)
-        self._events = events
-        self.killed = False
-
-    def report(self, name: str, epoch: int, score: float) -> bool:
-        if (name, epoch, self.killed) == ("2", 2, False):
-            deadline = time.monotonic() + 60
-            while not (pids := started(self._events, "3/3")):
-                assert time.monotonic() < deadline
-                time.sleep(0.02)  # between two looks at what the relay has brought
-            os.kill(pids[-1], signal.SIGKILL)
-            self.killed = True
-        return super().report(name, epoch, score)
-
-
-def started(events: Sequence[Mapping[str, Any]], trial: str) -> list[int]:
-    """Return the leading worker's process for each time that a trial was begun."""
-    begun = [event for event in events if event["kind"] == "run_started"]
-    return [event["pid"] for event in begun if event["run"].endswith(trial)]
-
-
 @pytest.mark.ray
 def test_two_workers_share_each_trial_and_a_killed_one_costs_no_trial(
     cluster: str, tmp_path: Path
 ) -> None:
     job = Experiment.model_validate({**JOB, "storage": {"uri": str(tmp_path / "runs")}})
-    plan, store = plan_job(job), Store(job.storage.uri)
+    work, store = ready(job)
     events: list[dict[str, Any]] = []
-    run_prepare(plan, store, quiet)
-    work = searching(plan, store, Here())
-    assert work is not None
     with relay(events.append) as post:
-        board = Deadly(work, store, quiet, events)
+        board = Deadly(work, store, quiet, events, "3/3", 2)
         run_group_search(board, Group(store, post, Share(0.5, 0), 2, 1))
     assert board.killed
-    (arm,) = store.finished(work.path)["arms"].values()
-    trials = arm["trials"]
-    assert [trial["state"] for trial in trials] == ["complete", "failed", "complete"]
-    assert "not finite" in trials[1]["error"]
-    assert [trial["params"] for trial in trials] == asked_of_one_worker(job, tmp_path)
-    assert [len(trial["values"]) for trial in trials] == [3, 0, 3]
+    found = trials(store, work.path)
+    assert [trial["state"] for trial in found] == ["complete", "failed", "complete"]
+    assert "not finite" in found[1]["error"]
+    assert [trial["params"]["learning_rate"] for trial in found] == [0.001, 1e30, 0.01]
+    assert [len(trial["values"]) for trial in found] == [3, 0, 3]
     starts = [started(events, trial) for trial in ("1/3", "2/3", "3/3")]
     assert starts[0] == starts[1] == starts[2][:1]  # a trial that diverged ends no group
     assert len(starts[2]) == 2
     assert store.list("work") == []
-
-
-def asked_of_one_worker(job: Experiment, folder: Path) -> list[dict[str, Any]]:
-    """Return the settings that a search asks for whose trials have one worker each."""
-    alone = Store(str(folder / "alone"))
-    plan = plan_job(
-        job.model_copy(update={"search": job.search.model_copy(update={"workers": 1})})
-    )
-    run_prepare(plan, alone, quiet)
-    work = searching(plan, alone, Here())
-    assert work is not None
-    board, asked = Board(work, alone, lambda event: None), []
-    board.restore()
-    while (trial := board.next("it")) is not None:
-        asked.append({"learning_rate": trial.train.learning_rate})
-        board.report("it", 1, 0.5)
-        board.done("it", "complete")
-    return asked

@@ -1,0 +1,52 @@
+"""Ray Tune for real: a trial whose worker is killed goes on from its checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kdray.run.relay import relay
+from kdray.run.search import run_search
+from kdray.run.session import Share
+from kdray.spec import Experiment
+from tests.run.killing import Deadly, in_this_process, quiet, ready, speeds, started, trials
+
+JOB = {
+    "apiVersion": "kdray/v1",
+    "kind": "Experiment",
+    "name": "tiny",
+    "data": {
+        "source": {"name": "phantom", "params": {"num_images": 60}},
+        "image_size": 32,
+        "channels": 1,
+    },
+    "students": [{"id": "small", "model": {"name": "cnn5", "params": {"widths": [4] * 5}}}],
+    "methods": ["none"],
+    "train": {"student": {"epochs": 4}},
+    "search": {
+        "sampler": "grid",
+        "scheduler": "none",
+        "learning_rate": {"choices": [0.001, 0.003, 0.01]},
+    },
+}
+
+
+@pytest.mark.ray
+def test_a_killed_trial_goes_on_from_its_checkpoint_and_ends_as_an_undisturbed_one(
+    cluster: str, tmp_path: Path
+) -> None:
+    job = Experiment.model_validate({**JOB, "storage": {"uri": str(tmp_path / "runs")}})
+    work, store = ready(job)
+    events: list[dict[str, Any]] = []
+    board = Deadly(work, store, quiet, events, "2/3", 2)
+    with relay(events.append) as post:
+        run_search(board, store, post, Share(1, 0), 2)
+    assert board.killed
+    assert len(started(events, "2/3")) == 2
+    told = speeds(events, "2/3")
+    assert len(told[1]) == 2  # before and after the death
+    assert told[1][0] == told[1][1]  # told again, not trained again
+    assert trials(store, work.path) == in_this_process(job, tmp_path / "undisturbed")
+    assert store.list("work") == []

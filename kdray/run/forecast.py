@@ -12,13 +12,14 @@ import torch
 from kdray.data import DatasetInfo
 from kdray.knowledge.names import PART, missing
 from kdray.models import build_model
+from kdray.net import Net
 from kdray.plan import Plan
 from kdray.run.survey import Recording, recordings
 from kdray.spec.experiment import Model
 from kdray.store import Store
 
-#: Images of the pass that is timed; one more goes before it.
-TIMED = 4
+#: Images of a pass that is timed, and passes, of which the fastest counts; one goes before them.
+TIMED, PASSES = 4, 3
 
 
 def forecast(plan: Plan, store: Store) -> dict[str, dict[str, Any]]:
@@ -104,6 +105,10 @@ def _pace(model: str, channels: int, image_size: int) -> float:
     images = torch.zeros(TIMED, channels, image_size, image_size)
     with torch.inference_mode():
         net.module(images[:1])  # the first pass also makes room
-        started = time.perf_counter()
-        net.module(images)
-    return (time.perf_counter() - started) / TIMED
+        return min(_seconds(net, images) for _ in range(PASSES)) / TIMED
+
+
+def _seconds(net: Net, images: torch.Tensor) -> float:
+    started = time.perf_counter()
+    net.module(images)
+    return time.perf_counter() - started

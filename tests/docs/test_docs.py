@@ -29,6 +29,7 @@ PREFIXES = {
     "BadImages": "data.bad_images.",
     "Augment": "data.augment.",
     "Training": "train.",
+    "Knowledge": "knowledge.",
     "Search": "search.",
     "Evaluate": "evaluate.",
     "Explain": "explain.",
@@ -40,7 +41,7 @@ PREFIXES = {
     "Limits": "limits.",
 }
 #: A default that YAML writes in another way than Python.
-WRITTEN = {"pairs": "`all`"}
+WRITTEN = {"pairs": "`all`", "budget": "`20GB`"}
 
 
 def fields() -> Iterator[tuple[str, str]]:

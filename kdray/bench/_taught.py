@@ -17,8 +17,8 @@ from kdray.knowledge.outline import Asked, Outline, asked_of
 from kdray.knowledge.reader import Knowledge
 from kdray.knowledge.record import Recorder, places_of
 from kdray.learn import Batch, Live, Objective, Recorded, Stepper, Taught, Teacher, World
-from kdray.learn.layout import lay_out
 from kdray.learn.optim import optimizer
+from kdray.models import lay_out
 from kdray.net import Net
 from kdray.spec.experiment import Train
 from kdray.store import Store

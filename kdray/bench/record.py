@@ -41,7 +41,12 @@ def record(
         tell: Told what comes next.
     """
     batches = replace(setting, batch_size=BATCH, batches=1)
-    return [row for case in CASES for row in _rows(case, batches, effort, tell)]
+    rows: list[Row] = []
+    with Room(workers_environment(), setting.threads) as room:
+        for case in CASES:
+            tell(f"{case[0]} for {case[2]}")
+            rows += _rows(case, batches, effort, room)
+    return rows
 
 
 def variants(case: Case, setting: Setting, folder: Path) -> Mapping[str, Callable[[], object]]:
@@ -70,17 +75,13 @@ def column_bytes(case: Case, setting: Setting) -> dict[str, int]:
     return {f"{column.name}, {column.dtype}": column.image_bytes for column in asked.columns}
 
 
-def _rows(case: Case, setting: Setting, effort: Effort, tell: Callable[[str], None]) -> list[Row]:
+def _rows(case: Case, setting: Setting, effort: Effort, room: Room) -> list[Row]:
     label = f"{case[0]} for {case[2]}"
-    tell(label)
-    with (
-        tempfile.TemporaryDirectory(prefix="kdray-bench-") as folder,
-        Room(workers_environment(), setting.threads) as room,
-    ):
+    with tempfile.TemporaryDirectory(prefix="kdray-bench-") as folder:
         built = room.build(variants, case, setting, Path(folder))
         times = alternate_for({name: built[name] for name in ("record", "forward")}, effort)
         shown: int = room.result("again")
-        sizes = room.call(column_bytes, case, replace(setting, device="meta"))
+    sizes: dict[str, int] = room.call(column_bytes, case, replace(setting, device="meta"))
     share = spread(ratios(times, ["record"], ["forward"]))
     speeds = {
         name: spread([setting.batch_size / seconds for seconds in times[name]])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kdray.measure import cost
+from kdray.measure import cost, costs
 from kdray.measure.cost import macs_ptflops
 from kdray.net import Net
 
@@ -118,3 +118,9 @@ def test_what_ptflops_cannot_count_has_a_reason_and_prints_nothing(
         "ptflops cannot count it: RuntimeError: not for counters"
     )
     assert capfd.readouterr() == ("", "")
+
+
+def test_some_costs_alone_are_those_of_all(small: Small, found: dict[str, float]) -> None:
+    names = ("macs", "parameters", "file_mb")
+    some = costs(Net(small), names, channels=3, image_size=8)
+    assert some == {name: found[name] for name in names}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from optuna.trial import TrialState
 from kdray.errors import RunError
 from kdray.run.board import Board, Searching
 from kdray.run.training import Assignment
-from kdray.run.trials import SearchArm
+from kdray.run.trials import Record, SearchArm
 from kdray.spec.experiment import Augment, Model, Train
 from kdray.spec.space import Space
 from kdray.store import Store
@@ -305,3 +306,27 @@ def test_events_tell_of_the_trial_its_arm_and_the_best_so_far(store: Store) -> N
     ]
     assert {(event["run"], event["trials"]) for event in trials} == {("small-kd by name", 2)}
     assert events[-1] == {"kind": "search_finished", "step": "search/search"}
+
+
+class _Remote(Store):
+    """A storage whose files cannot be opened by path, as on S3."""
+
+    is_local = False  # type: ignore[assignment]
+
+
+def test_on_remote_storage_the_journal_is_uploaded_after_each_trial(tmp_path: Path) -> None:
+    remote = _Remote(str(tmp_path), cache=str(tmp_path / "cache"))
+    for folder in ("jobs/job", "work/k"):
+        (tmp_path / folder).mkdir(parents=True)
+    made = board(remote)
+    made.restore()
+    play(made, "1", 0.5, 0.7)
+    assert [trial.value for trial in journal(Store(str(tmp_path))).trials] == [0.7]
+
+
+def test_how_many_trials_of_an_earlier_search_are_taken_is_told(store: Store) -> None:
+    events: list[dict[str, Any]] = []
+    known = Record(-1, "small-kd", {"alpha": 0.3}, [0.8], 0.8, "complete")
+    of = replace(searching(warm_start="before"), earlier=[known])
+    board(store, of, tell=events.append).restore()
+    assert events[0]["text"] == "the sampler learns from 1 trials of before"

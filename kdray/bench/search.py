@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,7 @@ def search(
         tempfile.TemporaryDirectory(prefix="kdray-bench-") as folder,
         Room(workers_environment(), threads=1) as room,
     ):
+        room.call(begin)
         seen: list[Seen] = []
         for one in searches:
             tell(f"{one.name}: {4 * one.trials} trials, {one.concurrent} at once")
@@ -157,19 +158,30 @@ def job(folder: str, size: Size, search: Search) -> Experiment:
     )
 
 
-def perform(job: Experiment) -> Seen:
-    """Run a job to the end of its search, and return what was seen of it."""
+#: The Ray session of a process.
+_SESSION = ExitStack()
+
+
+def begin() -> None:
+    """Start or join a Ray session, for all searches of this process."""
     from kdray.run.environment import prepare_environment
 
     prepare_environment()  # before Ray is imported
-    import ray
+    from kdray.run.session import session
 
+    _SESSION.enter_context(session())
+
+
+def leave() -> None:
+    """End the session."""
+    _SESSION.close()
+
+
+def perform(job: Experiment) -> Seen:
+    """Run a job to the end of its search, and return what was seen of it."""
     from kdray.run.job import plan_job
-    from kdray.run.session import start
     from kdray.run.stages import perform_search
 
-    if not ray.is_initialized():
-        start("local", num_cpus=max(2, os.cpu_count() or 1))
     events: list[dict[str, Any]] = []
     plan, store = plan_job(job), Store(job.storage.uri)
     with Watch(Path(job.storage.uri)) as watch:
@@ -186,13 +198,6 @@ def perform(job: Experiment) -> Seen:
     recorded = [step for step in begun if step.startswith("record/")]
     shown = sum(store.finished(f"steps/{step}")["teacher_images"] for step in recorded)
     return Seen(events, watch.most, shown)
-
-
-def leave() -> None:
-    """End the Ray session of this process."""
-    import ray
-
-    ray.shutdown()
 
 
 def rows(size: Size, recorded: Seen, live: Seen, again: Seen, one: Seen, four: Seen) -> list[Row]:

@@ -22,7 +22,8 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Records = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="RECORD...", help="What to remove, as `list` names it; else what no step uses."
+        metavar="RECORD...",
+        help="What to remove: names of `list`, or how they begin. Else what no step uses.",
     ),
 ]
 
@@ -77,12 +78,14 @@ def prune(
 def _chosen(found: list[Kept], names: list[str] | None, storage: str) -> list[Kept]:
     if not names:
         return [item for item in found if not item.is_used]
-    known = {item.key: item for item in found}
+    chosen: dict[str, Kept] = {}
     for name in names:
-        if name not in known:
-            remedy = f"See `kdray knowledge list --storage {storage}`."
-            raise JobError(name, "no records of this name are in the storage.", remedy)
-    return [known[name] for name in dict.fromkeys(names)]
+        meant = [item for item in found if item.key.startswith(name)]
+        if len(meant) != 1:
+            problem = "several records begin so." if meant else "no records of this name are here."
+            raise JobError(name, problem, f"See `kdray knowledge list --storage {storage}`.")
+        chosen[meant[0].key] = meant[0]
+    return list(chosen.values())
 
 
 def _facts(item: Kept) -> dict[str, Any]:
@@ -96,13 +99,13 @@ def _table(title: str, found: list[Kept]) -> None:
         (
             item.key,
             item.teacher or "?",
-            item.dataset.partition("/")[2] or "?",
+            item.dataset.partition("/")[2].rpartition("-")[0] or "?",
             item.views,
+            len(item.columns),
             in_words(item.bytes),
-            ", ".join(f"{name} {in_words(size)}" for name, size in item.columns.items()),
-            item.running or ", ".join(step.partition("/")[2] for step in item.steps) or "nobody",
+            item.running or "\n".join(step.partition("/")[2] for step in item.steps) or "nobody",
         )
         for item in found
     ]
-    columns = ("record", "teacher", "data set", "views", "size", "columns", "used by")
+    columns = ("record", "teacher", "data set", "views", "columns", "size", "used by")
     print_table(title, columns, rows)

@@ -128,7 +128,7 @@ def test_used_records_stay_unless_they_are_named(
     assert "Removed 0" in kdray("knowledge", "prune", "--storage", "lab", "--yes").out
     (found,) = json.loads(kdray("knowledge", "list", "--storage", "lab", "--json").out)
     key = found["key"]
-    assert kdray("knowledge", "prune", key, "--storage", "lab").code != 0
+    assert kdray("knowledge", "prune", key[:6], "--storage", "lab").code != 0
     assert (lab / "lab/knowledge" / key).exists()
     assert "Removed 1" in kdray("knowledge", "prune", key, "--storage", "lab", "--yes").out
     assert not (lab / "lab/knowledge" / key).exists()
@@ -146,7 +146,7 @@ def test_records_that_no_step_uses_are_removed(kdray: Kdray, lab: Path) -> None:
 def test_a_record_of_another_name_is_refused(kdray: Kdray, lab: Path) -> None:
     answer = kdray("knowledge", "prune", "nothing", "--storage", "lab", "--yes")
     assert answer.code != 0
-    assert "no records of this name" in answer.err
+    assert "no records of this name are here" in answer.err
 
 
 def test_removed_records_are_made_again_for_a_run_that_needs_them(kdray: Kdray, lab: Path) -> None:

@@ -50,20 +50,14 @@ def relay(tell: Tell, interval_s: float = 0.3) -> Iterator[Relay]:
     """
     mailbox = beside(_Mailbox)
     stop = threading.Event()
-
-    def pump() -> None:
-        while not stop.wait(interval_s):
-            if not _drain(mailbox, tell):
-                return
-
-    thread = threading.Thread(target=pump, name="kdray-relay", daemon=True)
+    given = (mailbox, tell, stop, interval_s)
+    thread = threading.Thread(target=_pump, args=given, name="kdray-relay", daemon=True)
     thread.start()
     try:
         yield Relay(mailbox)
     finally:
         stop.set()
-        thread.join(timeout=5)
-        _drain(mailbox, tell)
+        thread.join(timeout=30)
         ray.kill(mailbox)
 
 
@@ -74,10 +68,16 @@ def beside(actor: type) -> Any:
     return ray.remote(num_cpus=0, scheduling_strategy=place)(actor).remote()
 
 
-def _drain(mailbox: Any, tell: Tell) -> bool:
+def _pump(mailbox: Any, tell: Tell, stop: threading.Event, interval_s: float) -> None:
+    """Tell the events as they come, and once it is stopped those that are left."""
+    is_last = False
     try:
-        for event in ray.get(mailbox.take.remote(), timeout=10):
-            tell(event)
+        while not is_last:
+            is_last = stop.wait(interval_s)
+            taken = mailbox.take.remote()
+            while not ray.wait([taken], timeout=10)[0]:  # a `get` that gives up would lose them
+                pass
+            for event in ray.get(taken):
+                tell(event)
     except (ray.exceptions.RayError, RuntimeError):
-        return False  # the session ends; events only inform
-    return True
+        pass  # the session ends; events only inform

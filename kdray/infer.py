@@ -17,6 +17,7 @@ from kdray import parts
 from kdray.data import Views
 from kdray.data._images import decode, fit
 from kdray.errors import ExplainError, ModelError
+from kdray.models import lay_out
 from kdray.net import Net
 from kdray.registry import read_package
 from kdray.spec.experiment import Augment
@@ -48,6 +49,7 @@ class Predictor:
         self._device = torch.device(device)
         self._net = self._built()
         self._net.module.requires_grad_(False)
+        lay_out(self._net.module, device)
         self._views = Views(Augment(), 0, self.package.mean, self.package.std, self._device)
         self._lock = threading.Lock()
 

@@ -15,12 +15,12 @@ from kdray.errors import Diverged, RunError
 from kdray.learn import state as states
 from kdray.learn.batches import Batch, Batches
 from kdray.learn.compiling import compiled
-from kdray.learn.layout import lay_out
 from kdray.learn.objective import Objective
 from kdray.learn.optim import optimizer, rate_at
 from kdray.learn.state import Epoch, Progress
 from kdray.learn.world import World
 from kdray.measure import validation_scores
+from kdray.models import lay_out
 from kdray.net import Net
 from kdray.spec.experiment import Train
 

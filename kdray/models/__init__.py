@@ -8,11 +8,12 @@ from typing import Any
 import torch
 
 from kdray import parts
+from kdray.models._layout import lay_out, memory_format
 from kdray.models._weights import load_weights, weights_hash
 from kdray.net import Net
 from kdray.spec.strict import Part
 
-__all__ = ["build_model", "load_weights", "weights_hash"]
+__all__ = ["build_model", "lay_out", "load_weights", "memory_format", "weights_hash"]
 
 
 def build_model(  # noqa: PLR0913 - what a model depends on, each by name

@@ -15,11 +15,11 @@ from kdray.spec.strict import Part
 #: Raised when the code of a step changes what it produces from equal settings.
 CODE = {
     "prepare": 1,
-    "pretrain": 1,
+    "pretrain": 2,
     "record": 1,
     "search": 2,
     "distil": 2,
-    "evaluate": 2,
+    "evaluate": 3,
     "explain": 3,
     "promote": 1,
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -10,6 +9,7 @@ from kdray.data import Dataset, Pool, training_pool
 from kdray.knowledge.names import Column
 from kdray.knowledge.reader import Knowledge
 from kdray.knowledge.record import places_of
+from kdray.models import lay_out
 from kdray.net import Net
 from kdray.registry.package import read_package
 from kdray.spec.experiment import Train
@@ -57,9 +57,10 @@ def open_knowledge(
 
 @lru_cache(maxsize=2)
 def open_teacher(uri: str, path: str, device: str) -> Net:
-    """Return the net of a package."""
+    """Return the net of a package, laid out for the device."""
     net = read_package(Store(uri).fetch(path)).build()
-    return replace(net, module=net.module.to(device))
+    lay_out(net.module.to(device), device)
+    return net
 
 
 @lru_cache(maxsize=32)

@@ -121,16 +121,18 @@ def _evaluate(uri: str, dataset_path: str, path: str, device: str = "cpu") -> di
     predictor = Predictor(store.fetch(path), device)
     seen: dict[str, Any] = {"logits": {}, "labels": {}, "scores": {}}
     for name, indices in _test_splits(dataset).items():
-        logits = _logits(predictor, dataset, indices)
+        logits = _logits(predictor, dataset, indices, device)
         labels = dataset.labels[indices]
         seen["logits"][name], seen["labels"][name] = logits, labels
         seen["scores"][name] = measure.scores(logits, labels, dataset.info.classes)
     return seen
 
 
-def _logits(predictor: Predictor, dataset: Dataset, indices: np.ndarray) -> NDArray[np.float32]:
+def _logits(
+    predictor: Predictor, dataset: Dataset, indices: np.ndarray, device: str
+) -> NDArray[np.float32]:
     """Return the logits ``[N, C]`` of any number of images, a batch at a time."""
-    chunks = -(-len(indices) // images_at_once(dataset.info.image_size))
+    chunks = -(-len(indices) // images_at_once(dataset.info.image_size, device))
     parts = np.array_split(indices, max(1, chunks))
     return np.concatenate([predictor.logits(dataset.images(part)) for part in parts])
 

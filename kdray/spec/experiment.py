@@ -113,9 +113,11 @@ class Train(Strict):
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Arithmetic of the forward pass; the 16-bit ones use autocast (float16 needs a GPU)."""
     memory_format: Literal["auto", "channels_last", "contiguous"] = "auto"
-    """Order of the images in memory; `auto` takes the faster one known for model and device."""
+    """Order of images, maps and weights in memory; `auto` takes the faster one known for the model
+    and the device."""
     compile: bool = False
-    """Compile the model by `torch.compile`: for long runs, and for small students on a GPU."""
+    """Compile the model by `torch.compile`: for long runs, and for small students on a GPU, where
+    steps become CUDA graphs. Methods that look at maps or heads run the student uncompiled."""
 
 
 class Training(Strict):

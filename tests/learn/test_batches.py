@@ -93,4 +93,6 @@ def test_two_processes_learn_the_weights_of_one_with_adapters_and_without(
 
 
 def test_fewer_images_are_looked_at_together_when_they_are_large() -> None:
-    assert [images_at_once(size) for size in (32, 224, 512, 1024, 4096)] == [256, 256, 64, 16, 1]
+    sizes = (32, 224, 512, 1024, 4096)
+    assert [images_at_once(size, "cuda:0") for size in sizes] == [256, 256, 64, 16, 1]
+    assert [images_at_once(size) for size in sizes] == [256, 41, 8, 2, 1]

@@ -3,15 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from kdray.data import Dataset
-from kdray.learn import Labels, fit
-from kdray.learn.layout import lay_out, memory_format
-from kdray.learn.optim import optimizer
+from kdray.models import lay_out, memory_format
 from kdray.net import Net, Tap, Wants, look
-from kdray.spec.experiment import Train
-from tests.learn.small import make_batches
 
 
 def convolutional() -> nn.Sequential:
@@ -88,34 +82,3 @@ def test_looks_at_a_net_are_the_same_in_both_orders() -> None:
     torch.testing.assert_close(seen.logits, other.logits)
     for name in taps:
         torch.testing.assert_close(seen.maps[name], other.maps[name])
-
-
-@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
-def test_an_optimizer_moves_weights_alike_in_both_orders_and_as_its_plain_form(name: str) -> None:
-    images, labels = torch.randn(6, 1, 12, 12), torch.arange(6) % 3
-    settings = Train(optimizer=name, learning_rate=0.01, weight_decay=0.1)
-    plain, ours, last = (convolutional() for _ in range(3))
-    lay_out(last, "cpu")
-    fused = {module: optimizer(module.parameters(), settings) for module in (ours, last)}
-    slow = optimizer(plain.parameters(), settings)
-    slow.param_groups[0]["fused"] = False
-    for _ in range(3):
-        for module, optim in ((plain, slow), *fused.items()):
-            optim.zero_grad()
-            F.cross_entropy(module(images), labels).backward()
-            optim.step()
-    for weight, *others in zip(*(m.parameters() for m in (plain, ours, last)), strict=True):
-        for other in others:
-            torch.testing.assert_close(other, weight, rtol=2e-4, atol=2e-5)
-
-
-def test_training_lays_the_net_out_and_learns_the_same(dataset: Dataset) -> None:
-    states = {}
-    for order in ("auto", "channels_last", "contiguous"):
-        module = convolutional()
-        settings = Train(epochs=2, learning_rate=0.01, memory_format=order, optimizer="sgd")
-        states[order] = fit(Net(module), Labels(), make_batches(dataset), settings).state
-        assert is_last(module) is (order != "contiguous")
-    for name, value in states["contiguous"].items():
-        assert torch.equal(states["auto"][name], states["channels_last"][name])
-        torch.testing.assert_close(states["auto"][name], value, rtol=1e-3, atol=1e-4)

@@ -19,7 +19,7 @@ TRIES = 3
 
 
 class RayKeepers(RayWorkers):
-    """Like ``RayWorkers``, in few processes, which end with the last call.
+    """Like ``RayWorkers``, in few processes, which stay until the ``with`` block ends.
 
     A task on a GPU would have a process of its own, and load its model anew. A call whose process
     dies is done again in a new one.
@@ -27,11 +27,24 @@ class RayKeepers(RayWorkers):
     Args:
         share: What each process gets.
         count: How many processes, at most.
+        first: How many start with the first call, however few calls there are.
     """
 
-    def __init__(self, share: Share, count: int) -> None:
+    def __init__(self, share: Share, count: int, first: int = 1) -> None:
         super().__init__(share)
         self._count = count
+        self._first = first
+        self._crew = _Crew(share)
+
+    def __enter__(self) -> RayKeepers:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._crew.dismiss()
+
+    def one(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Return what the function returns; the others may start meanwhile."""
+        return next(value for _, value in self.each(function, [args]))
 
     def each(
         self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]
@@ -41,24 +54,19 @@ class RayKeepers(RayWorkers):
         Raises:
             RunError: The processes of a call died too often.
         """
-        crew = _Crew(self._share, function)
-        todo, left = deque(range(len(calls))), len(calls)
-        try:
-            for _ in range(min(self._count, left)):
+        todo, left, crew = deque(range(len(calls))), len(calls), self._crew
+        while crew.size < min(self._count, max(left, self._first)):
+            crew.hire()
+        while left:
+            while todo and crew.idle:
+                crew.give(todo[0], function, calls[todo.popleft()])
+            index, reference = crew.next()
+            if crew.has_died(index, reference):
+                todo.extendleft(() if index is None else (index,))
                 crew.hire()
-            while left:
-                keeper, index, reference = crew.next()
-                if crew.has_died(index, reference):
-                    todo.extendleft(() if index is None else (index,))
-                    crew.hire()
-                    continue
-                if todo:
-                    crew.give(keeper, todo[0], calls[todo.popleft()])
-                if index is not None:
-                    left -= 1
-                    yield index, value_of(reference)
-        finally:
-            crew.dismiss()
+            elif index is not None:
+                left -= 1
+                yield index, value_of(reference)
 
 
 def keepers_of(resources: Resources) -> RayKeepers:
@@ -72,47 +80,55 @@ def keepers_of(resources: Resources) -> RayKeepers:
     cpus = even(resources.cpus_per_worker or max(1.0, quarter))
     count = sum(fitting(node, cpus, resources.gpus_per_worker) for node in nodes)
     more = GROWN if resources.autoscale else 0
-    return RayKeepers(Share(cpus, resources.gpus_per_worker), max(1, count, more))
+    share = Share(cpus, resources.gpus_per_worker)
+    return RayKeepers(share, max(1, count, more), max(1, count))
 
 
 class _Keeper:
     """A process that performs calls."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
-
     def ready(self) -> None:
         """Return once it runs."""
 
-    def call(self, *args: Any) -> Any:
-        return self._function(*args)
+    def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        return function(*args)
 
 
 class _Crew:
-    """The keepers of a step and what they do; only one that runs is given a call."""
+    """The keepers and what they do; only one that runs is given a call."""
 
-    def __init__(self, share: Share, function: Callable[..., Any]) -> None:
-        self._kind: Any = ray.remote(num_cpus=share.cpus, num_gpus=share.gpus)(_Keeper)
-        self._function = function
+    def __init__(self, share: Share) -> None:
+        self._share = share
         self._hired: list[Any] = []
         self._waiting: dict[Any, tuple[Any, int | None]] = {}
         self._deaths: Counter[int | None] = Counter()
+        self.idle: list[Any] = []
+
+    @property
+    def size(self) -> int:
+        """How many live."""
+        return len(self._hired)
 
     def hire(self) -> None:
-        keeper = self._kind.remote(self._function)
+        kind: Any = ray.remote(num_cpus=self._share.cpus, num_gpus=self._share.gpus)(_Keeper)
+        keeper = kind.remote()
         self._hired.append(keeper)
         self._waiting[keeper.ready.remote()] = (keeper, None)
 
-    def give(self, keeper: Any, index: int, args: tuple[Any, ...]) -> None:
-        self._waiting[keeper.call.remote(*args)] = (keeper, index)
+    def give(self, index: int, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        """Give an idle keeper a call."""
+        keeper = self.idle.pop()
+        self._waiting[keeper.call.remote(function, *args)] = (keeper, index)
 
-    def next(self) -> tuple[Any, int | None, Any]:
-        """Wait for a keeper to be free; return it, the number of its call, and the answer."""
+    def next(self) -> tuple[int | None, Any]:
+        """Wait for a keeper to be free; return the number of its call, and the answer."""
         done, _ = ray.wait(list(self._waiting), num_returns=1)
-        return *self._waiting.pop(done[0]), done[0]
+        keeper, index = self._waiting.pop(done[0])
+        self.idle.append(keeper)
+        return index, done[0]
 
     def has_died(self, index: int | None, reference: Any) -> bool:
-        """Return whether the keeper died before it answered.
+        """Return whether the keeper that was waited for last died before it answered.
 
         Raises:
             RunError: It is not the first to die of this call.
@@ -120,6 +136,7 @@ class _Crew:
         try:
             ray.get(reference)
         except ray.exceptions.RayActorError as error:
+            self._hired.remove(self.idle.pop())
             self._deaths[index] += 1
             if self._deaths[index] > TRIES:
                 problem = f"a process died {TRIES + 1} times: {error}"

@@ -198,9 +198,7 @@ def even_cpus(nodes: Sequence[tuple[float, float]], gpus: float, at_once: int) -
     """
     shares = {cpu / count for cpu, _ in nodes if cpu for count in range(1, at_once + 1)}
     rounded = sorted({even(share) for share in shares})
-    enough = [
-        share for share in rounded if sum(fitting(n, share, gpus) for n in nodes) >= at_once
-    ]
+    enough = [share for share in rounded if sum(fitting(n, share, gpus) for n in nodes) >= at_once]
     return enough[-1] if enough else 1.0
 
 

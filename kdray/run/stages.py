@@ -47,7 +47,8 @@ def _until_searched(plan: Plan, store: Store, tell: Teller, post: Relay) -> None
             given = (plan.job.data, store.uri, plan.prepare.path, plan.prepare.id, post)
             RayWorkers(Share(1, 0)).one(prepare_into, *given)
     _train(assign.pretraining(plan), plan, store, post)
-    run_records(plan, store, keepers_of(plan.job.resources), tell)
+    with keepers_of(plan.job.resources) as keepers:
+        run_records(plan, store, keepers, tell)
     _search(plan, store, tell, post)
 
 

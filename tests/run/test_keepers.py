@@ -38,17 +38,18 @@ def test_a_process_performs_many_calls_and_another_one_those_of_a_dead_one(
     def failing(number: int) -> None:
         raise RunError("call", f"{number} cannot be done.")
 
-    keepers = RayKeepers(Share(1, 0), 1)
-    found = dict(keepers.each(call, [(number,) for number in range(6)]))
-    assert [found[index][0] for index in range(6)] == list(range(6))
-    assert len({pid for _, pid in found.values()}) == 2
-    with pytest.raises(RunError, match="0 cannot be done"):
-        list(keepers.each(failing, [(0,)]))
+    with RayKeepers(Share(1, 0), 1) as keepers:
+        found = dict(keepers.each(call, [(number,) for number in range(6)]))
+        assert [found[index][0] for index in range(6)] == list(range(6))
+        assert len({pid for _, pid in found.values()}) == 2
+        with pytest.raises(RunError, match="0 cannot be done"):
+            keepers.one(failing, 0)
+        assert keepers.one(call, 3) == (3, found[5][1])  # the same process as before
 
 
 def test_keepers_share_a_node_by_quarters_of_at_least_a_cpu(cluster: str) -> None:
     keepers = keepers_of(Resources())
-    assert (keepers.threads, keepers._count) == (1, 2)
+    assert (keepers.threads, keepers._count, keepers._first) == (1, 2, 2)
     assert keepers_of(Resources(cpus_per_worker=2))._count == 1
 
 
@@ -64,7 +65,8 @@ def test_records_of_the_cluster_are_those_of_this_process(
     with Journal(there, "job") as journal:
         events: list[dict[str, Any]] = []
         teller = Teller(journal, plan.steps())
-        run_records(plan, there, keepers_of(Resources()), teller)
+        with keepers_of(Resources()) as keepers:
+            run_records(plan, there, keepers, teller)
         events = journal.events()
     facts = there.finished(plan.record["big"].path)
     for column in facts["columns"].values():

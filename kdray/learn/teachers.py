@@ -74,7 +74,8 @@ class Live(Teacher):
         return self._look(batch.images)
 
     def _look(self, images: Tensor) -> Look:
-        with torch.no_grad():
+        # In float32 whatever the student's precision is: as it is recorded.
+        with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
             return self._reduce(look(self.net, images, self._wants))
 
 

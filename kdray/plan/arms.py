@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from kdray import parts
@@ -41,7 +41,9 @@ def arms_of(job: Experiment) -> tuple[Arm, ...]:
             if method.is_for(id, None)
         }
     order = [(student, teacher) for student in students for teacher in (None, *teachers)]
-    return tuple(arms[key] for key in sorted(arms, key=lambda key: order.index(key[:2])))
+    found = tuple(arms[key] for key in sorted(arms, key=lambda key: order.index(key[:2])))
+    _refuse_equal_names(found)
+    return found
 
 
 def teachers_of(job: Experiment) -> list[Model]:
@@ -68,6 +70,16 @@ def _refuse_maps_of(teacher: Model | Ensemble | None, method: Method, place: int
             f"{teacher.id} has only logits.",
             f"Name the teachers that it is for: `methods[{place}].teachers`.",
         )
+
+
+def _refuse_equal_names(arms: Sequence[Arm]) -> None:
+    """Refuse ids that read the same when joined: student a-b of c, and a of b-c."""
+    by_slug: dict[str, Arm] = {}
+    for arm in arms:
+        other = by_slug.setdefault(arm.slug, arm)
+        if other is not arm:
+            problem = f"{other.label!r} and {arm.label!r} would both be filed as {arm.slug}."
+            raise JobError("students", problem, "Give one of the models another `id`.")
 
 
 def _alone(job: Experiment) -> tuple[Method, ...]:

@@ -79,11 +79,14 @@ def step(named: Named, teacher: Teacher, batch: Batch) -> dict[str, Tensor]:
     return {**{f"term {name}": term.detach() for name, term in terms.items()}, **found}
 
 
-def trained(named: Named, teacher: Teacher, pool: Pool, views: Views) -> dict[str, Tensor]:
+def trained(
+    named: Named, teacher: Teacher, pool: Pool, views: Views, precision: Any = "float32"
+) -> dict[str, Tensor]:
     """Return the weights and the losses of a student after four epochs."""
     student = small_net(seed=1)
     taught = Taught(method(named[0], **named[1]), teacher, student, torch.zeros(1, 1, 16, 16), 7)
-    fitted = fit(student, taught, batches(pool, views), Train(epochs=4, learning_rate=0.01))
+    settings = Train(epochs=4, learning_rate=0.01, precision=precision)
+    fitted = fit(student, taught, batches(pool, views), settings)
     losses = torch.tensor([epoch.train_loss for epoch in fitted.epochs])
     return {**student.module.state_dict(), "losses": losses}
 
@@ -135,6 +138,15 @@ def test_a_run_of_several_epochs_is_the_live_run_to_the_last_bit(
     assert_same(
         trained(named, from_records, pool, views), trained(named, Live(teacher), pool, views)
     )
+
+
+def test_a_teacher_is_exact_whatever_the_precision_of_the_student(
+    recorded: Callable[..., Recorded], pool: Pool, views: Views
+) -> None:
+    named, teacher = ("kd", dict[str, Any]()), small_net(seed=2)
+    teachers = (recorded(method("kd"), teacher, pool), Live(teacher))
+    ours, live = (trained(named, one, pool, views, "bfloat16") for one in teachers)
+    assert_same(ours, live)
 
 
 @pytest.mark.parametrize("balance", ["none", "sampling", "smote"])

@@ -244,3 +244,10 @@ def test_a_method_that_looks_at_maps_refuses_an_ensemble() -> None:
         together(methods=["none", "ikd"])
     made = together(methods=["none", {"name": "ikd", "teachers": ["big", "huge"]}])
     assert "small <- both (ikd)" not in [arm.arm.label for arm in made.arms]
+
+
+def test_ids_that_read_the_same_when_joined_are_refused() -> None:
+    teachers = [{"id": "c", "model": "cnn5"}, {"id": "b-c", "model": "cnn5"}]
+    students = [{"id": "a-b", "model": "cnn5"}, {"id": "a", "model": "cnn5"}]
+    with pytest.raises(JobError, match=r"both be filed as a-b-c-kd.*another `id`"):
+        plan(teachers=teachers, students=students)

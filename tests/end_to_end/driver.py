@@ -132,7 +132,8 @@ class Kdray:
         }
 
 
-_CLOCK = {"seconds", "images_per_s", "latency_ms", "met_ms", "registry"}
+# Of the clock, and of what the last of several runs had left to do.
+_CLOCK = {"seconds", "images_per_s", "latency_ms", "met_ms", "registry", "spent", "teacher_images"}
 
 
 def _timeless(value: Any) -> Any:

@@ -19,9 +19,10 @@ from kdray.store import Store
 Places = NDArray[np.int64]
 Number = Literal["float16", "float32", "bool"]
 
-#: Of the files.
+#: Of the files; raised together with ``CODE``.
 FORMAT = 1
-#: Raised when equal settings give other numbers than before.
+#: Raised when equal settings give other numbers than before, together with that of the step
+#: ``record`` in ``kdray.plan.keys``: a finished step goes on naming what it recorded.
 CODE = 1
 #: Places in one file, and in one forward pass of the teacher: a multiple of it.
 PART, BATCH = 256, 32

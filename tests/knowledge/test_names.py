@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from kdray.knowledge import names
 from kdray.knowledge.names import Column, record_key
+from kdray.plan import keys
 from kdray.spec.experiment import Augment, Train
 
 SAME: dict[str, Any] = {
@@ -30,6 +32,10 @@ SAME: dict[str, Any] = {
 )
 def test_whatever_changes_an_answer_changes_the_key(other: dict[str, Any]) -> None:
     assert record_key(**{**SAME, **other}) != record_key(**SAME)
+
+
+def test_new_code_of_records_is_new_code_of_their_step() -> None:
+    assert names.CODE == keys.CODE["record"]
 
 
 def test_settings_of_the_student_alone_leave_the_key() -> None:

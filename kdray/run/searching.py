@@ -51,7 +51,7 @@ def searching(plan: Plan, store: Store, workers: Workers) -> Searching | None:
         select=job.train.select,
         epochs=epochs,
         gpus=job.resources.gpus_per_worker * job.search.workers,
-        earlier=earlier_records(job, arms, store),
+        earlier=earlier_records(job, arms),
     )
 
 

@@ -32,13 +32,12 @@ def warm_start_hash(job: Experiment) -> str | None:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def earlier_records(job: Experiment, arms: Sequence[SearchArm], store: Store) -> list[Record]:
+def earlier_records(job: Experiment, arms: Sequence[SearchArm]) -> list[Record]:
     """Return the earlier search's finished trials that lie within the spaces of the same arms.
 
     Args:
         job: The job.
         arms: Its arms; one is the same if student, teacher and method have the same names.
-        store: The job's storage.
 
     Raises:
         JobError: The earlier search is not there, or chose by another score.

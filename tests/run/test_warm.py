@@ -55,7 +55,7 @@ def job(store: Store, warm_start: str | None, **train: Any) -> Experiment:
 
 
 def test_finished_trials_of_the_same_arm_within_its_spaces_are_taken(store: Store) -> None:
-    found = earlier_records(job(store, "before"), [arm("small", spaces=SPACES)], store)
+    found = earlier_records(job(store, "before"), [arm("small", spaces=SPACES)])
     assert [(one.params, one.state, one.arm) for one in found] == [
         ({"alpha": 0.3}, "complete", "small"),
         ({"alpha": 0.4}, "pruned", "small"),
@@ -65,7 +65,7 @@ def test_finished_trials_of_the_same_arm_within_its_spaces_are_taken(store: Stor
 def test_the_folder_of_a_job_elsewhere_is_found_by_its_path(store: Store) -> None:
     path = store.path("jobs/before")
     elsewhere = Store(store.path("elsewhere"))
-    found = earlier_records(job(elsewhere, path), [arm("small", spaces=SPACES)], elsewhere)
+    found = earlier_records(job(elsewhere, path), [arm("small", spaces=SPACES)])
     assert len(found) == 2
     assert warm_start_hash(job(elsewhere, path)) == warm_start_hash(job(store, "before"))
 

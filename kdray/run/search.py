@@ -21,12 +21,13 @@ from kdray.run.training import Assignment
 from kdray.store import Store
 
 
-def run_search(
+def run_search(  # noqa: PLR0913 - each is a fact that only the caller knows
     board: Board,
     store: Store,
     relay: Relay,
     share: Share,
     concurrent: int,
+    max_failures: int = 3,
     scratch: str = "work/ray",
 ) -> None:
     """Run the missing trials of a search in one Tune run, with actors that are reused.
@@ -37,6 +38,7 @@ def run_search(
         relay: Takes the workers' events.
         share: What each trial gets.
         concurrent: Trials at once.
+        max_failures: Deaths of its worker that a trial survives.
         scratch: Folder in the storage for Ray's own files, of this driver alone; removed.
 
     Raises:
@@ -59,7 +61,7 @@ def run_search(
             run_config=tune.RunConfig(
                 name="tune",
                 storage_path=store.uri_of(scratch),
-                failure_config=tune.FailureConfig(max_failures=2),
+                failure_config=tune.FailureConfig(max_failures=max_failures),
                 verbose=0,
             ),
         )

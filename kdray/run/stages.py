@@ -66,14 +66,14 @@ def _search(plan: Plan, store: Store, tell: Teller, post: Relay) -> None:
     if work is None:
         return
     board, resources, search = Board(work, store, tell), plan.job.resources, plan.job.search
+    deaths = resources.max_failures
     if search.workers > 1:
         share = share_of(resources, search.workers)
-        deaths = resources.max_failures
         run_group_search(board, Group(store, post, share, search.workers, deaths, _scratch(plan)))
     else:
         concurrent = search.concurrent or room(resources)
         share = share_of(resources, concurrent)
-        run_search(board, store, post, share, concurrent, _scratch(plan))
+        run_search(board, store, post, share, concurrent, deaths, _scratch(plan))
 
 
 def _scratch(plan: Plan) -> str:

@@ -278,7 +278,7 @@ class Resources(Strict):
     """Ask for workers and trials that the cluster has no room for yet, and wait until it has
     grown; a search then needs `search.concurrent`."""
     max_failures: int = Field(3, ge=0)
-    """Worker deaths that a training run survives, from its last checkpoint."""
+    """Worker deaths that a training run or a trial survives, from its last checkpoint."""
 
 
 class Storage(Strict):

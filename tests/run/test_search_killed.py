@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -31,6 +32,14 @@ JOB = {
         "learning_rate": {"choices": [0.001, 0.003, 0.01]},
     },
 }
+
+
+def test_a_trial_survives_as_many_deaths_as_the_job_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    tune, board = MagicMock(), MagicMock()
+    board.restore.return_value = 1
+    monkeypatch.setattr("kdray.run.search.tune", tune)
+    run_search(board, MagicMock(), MagicMock(), Share(1, 0), 1, 7)
+    tune.FailureConfig.assert_called_once_with(max_failures=7)
 
 
 @pytest.mark.ray

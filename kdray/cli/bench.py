@@ -36,9 +36,11 @@ Workers = Annotated[int, typer.Option("--workers", min=1, help="Workers, a trial
 Trials = Annotated[int, typer.Option("--trials", min=1, help="Trials of the search.")]
 Speedups = Annotated[
     list[float] | None,
-    typer.Option("--speedup", help="How many times faster than here a worker is; repeatable."),
+    typer.Option(
+        "--speedup", min=0.01, help="How many times faster than here a worker is; repeatable."
+    ),
 ]
-Cpus = Annotated[float, typer.Option("--cpus", help="CPUs that read for one worker.")]
+Cpus = Annotated[float, typer.Option("--cpus", min=0.01, help="CPUs that read for one worker.")]
 Pairs = Annotated[
     list[str] | None, typer.Option("--pair", help="Rows whose pair has this in its name.")
 ]
@@ -142,14 +144,12 @@ def scale(  # noqa: PLR0913 - one argument for each option
 ) -> None:
     """Foretell a search on more and faster workers, from measurements on this machine.
 
-    Take the output of `kdray bench search --json` and of `kdray bench data --json`.
+    Take the output of `kdray bench search --json` and, for images of the same size, of `kdray
+    bench data --json --image-size 64`.
     """
     from kdray.bench import _table, scaling
 
-    found: dict[str, Any] = {}
-    for file in measured:
-        found |= json.loads(file.read_text(encoding="utf-8")).get("inputs", {})
-    inputs = scaling.Measured.of(found)
+    inputs = scaling.Measured.of(_inputs(measured))
     wanted = [scaling.Wanted(workers, trials, factor, cpus) for factor in speedup or (1, 10, 50)]
     title = f"{trials:,} trials on {workers} workers"
     if as_json:
@@ -162,13 +162,45 @@ def scale(  # noqa: PLR0913 - one argument for each option
         print_table(title, scaling.COLUMNS, scaling.cells(inputs, wanted))
 
 
+def _inputs(files: Sequence[Path]) -> dict[str, Any]:
+    """Return what the outputs of benchmarks hold for the model of scaling, put together.
+
+    Raises:
+        JobError: One is no such output, or they are about images of different sizes.
+    """
+    found: dict[str, Any] = {}
+    sizes: dict[int, Path] = {}
+    for file in files:
+        try:
+            output = json.loads(file.read_text(encoding="utf-8"))
+            inputs, size = output["inputs"], int(output["settings"]["image_size"])
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            remedy = "Give the output of `kdray bench search --json` and `data --json`."
+            raise JobError(str(file), "is no output of a benchmark.", remedy) from error
+        found |= inputs
+        sizes[size] = file
+    if len(sizes) > 1:
+        told = " and ".join(f"{size} px in {file}" for size, file in sizes.items())
+        remedy = "Measure both with one: `kdray bench data --image-size`."
+        raise JobError("bench scale", f"the images differ in size: {told}.", remedy)
+    return found
+
+
 def _settings(
     quick: bool, sizes: tuple[int, int, int], device: str, seconds: float
 ) -> tuple[Setting, Effort]:
-    """Return sizes and effort of a benchmark."""
+    """Return sizes and effort of a benchmark.
+
+    Raises:
+        JobError: There is no such device here.
+    """
+    import torch
+
     from kdray.bench._plain import Setting
     from kdray.bench._timing import Effort
 
+    if device == "cuda" and not torch.cuda.is_available():
+        raise JobError("--device cuda", "no GPU is here.", "Leave it out to measure on the CPU.")
     image_size, batch_size, threads = sizes
     if quick:
         return Setting(64, batch_size, threads, device, batches=2), Effort(1.0, least=3, most=5)

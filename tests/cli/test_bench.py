@@ -122,11 +122,42 @@ def test_a_forecast_takes_what_search_and_data_measured(kdray: Kdray, tmp_path: 
         "ask_many_s": 0.01,
     }
     files = [tmp_path / "search.json", tmp_path / "data.json"]
-    files[0].write_text(json.dumps({"inputs": search}))
-    files[1].write_text(json.dumps({"inputs": {"read_images_s": 10000.0}}))
+    size = {"image_size": 64}
+    files[0].write_text(json.dumps({"settings": size, "inputs": search}))
+    files[1].write_text(json.dumps({"settings": size, "inputs": {"read_images_s": 10000.0}}))
     told = json.loads(kdray("bench", "scale", *map(str, files), "--json").out)
     assert [one["speedup"] for one in told["forecasts"]] == [1, 10, 50]
     assert told["forecasts"][0]["search_s"] == pytest.approx(5 + 1000 * 10 / 8 + 10)
     said = kdray("bench", "scale", *map(str, files), "--speedup", "2", "--markdown").out
     assert "1,000 trials on 8 workers" in said
     assert kdray("bench", "scale", str(files[1])).code != 0
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"settings": 1, "inputs": {}}'])
+def test_what_is_no_output_of_a_benchmark_is_refused(
+    kdray: Kdray, tmp_path: Path, text: str
+) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text(text)
+    answer = kdray("bench", "scale", str(file))
+    assert answer.code == 2
+    assert "is no output of a benchmark" in " ".join(answer.err.split())
+
+
+def test_outputs_about_images_of_different_sizes_are_not_put_together(
+    kdray: Kdray, tmp_path: Path
+) -> None:
+    for size in (64, 224):
+        output = {"settings": {"image_size": size}, "inputs": {}}
+        (tmp_path / f"{size}.json").write_text(json.dumps(output))
+    answer = kdray("bench", "scale", *(str(tmp_path / f"{size}.json") for size in (64, 224)))
+    assert answer.code == 2
+    assert "64 px" in answer.err
+    assert "224 px" in answer.err
+
+
+def test_a_gpu_that_is_not_here_is_refused(kdray: Kdray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    answer = kdray("bench", "data", "--quick", "--device", "cuda")
+    assert answer.code == 2
+    assert "no GPU is here" in answer.err

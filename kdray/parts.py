@@ -178,13 +178,19 @@ def check(path: Place, folder: str, value: Any) -> Iterator[Problem]:
         yield from _space_problems(path, name, spaces, params)
 
 
-def searchable(name: str) -> dict[str, dict[str, Any]]:
-    """Return the method's own search spaces: setting -> fields of ``Space``."""
+def searchable(name: str, params: Mapping[str, Any] | None = None) -> dict[str, dict[str, Any]]:
+    """Return the method's own search spaces: setting -> fields of ``Space``.
+
+    Args:
+        name: The method.
+        params: Its settings; some, such as what is recorded, leave others no space.
+    """
     spaces = {}
     for key, field in header("distill", name).Params.model_fields.items():
-        extra = field.json_schema_extra
-        space = extra.get("search") if isinstance(extra, dict) else None
-        if isinstance(space, dict):
+        extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+        space, fixed = extra.get("search"), extra.get("fixed_by")
+        is_fixed = isinstance(fixed, dict) and fixed.items() <= (params or {}).items()
+        if isinstance(space, dict) and not is_fixed:
             spaces[key] = dict(space)
     return spaces
 

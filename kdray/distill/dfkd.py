@@ -51,7 +51,12 @@ class Params(Strict):
         6.0, gt=0, le=100, json_schema_extra={"search": {"min": 1.0, "max": 10.0, "log": True}}
     )
     """Temperature of the softmax."""
-    kappa: float = Field(3.0, ge=-10, le=100, json_schema_extra={"search": {"min": 1, "max": 5}})
+    kappa: float = Field(
+        3.0,
+        ge=-10,
+        le=100,
+        json_schema_extra={"search": {"min": 1, "max": 5}, "fixed_by": {"record": "bits"}},
+    )
     """Standard deviations above the mean from which a place of a feature map counts."""
     kappa_attention: float = Field(0.5, ge=-10, le=100)
     """The same for the attention of transformers, which has one channel."""

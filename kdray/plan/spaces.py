@@ -40,7 +40,7 @@ def spaces_of(search: Search, method: Method) -> dict[str, Space]:
         return {}
     own = {
         name: Space.model_validate(space)
-        for name, space in parts.searchable(method.name).items()
+        for name, space in parts.searchable(method.name, method.params).items()
         if name not in method.params
     }
     spaces = {**own, **method.search}

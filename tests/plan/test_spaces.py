@@ -46,6 +46,14 @@ def test_a_grid_leaves_out_what_the_method_refuses() -> None:
     assert found == [(0.3, 0.3), (0.3, 0.6), (0.6, 0.3)]
 
 
+def test_masks_recorded_for_one_kappa_are_not_searched_over_it_unasked() -> None:
+    bits = {"mask": "hard", "record": "bits"}
+    assert "kappa" in spaces_of(Search(), method("dfkd", params={"mask": "hard"}))
+    assert "kappa" not in spaces_of(Search(), method("dfkd", params=bits))
+    asked = method("dfkd", params=bits, search={"kappa": {"choices": [2, 3]}})
+    assert "kappa" in spaces_of(Search(), asked)
+
+
 def test_what_is_drawn_lies_in_its_space() -> None:
     spaces = {
         "a": Space(min=1e-4, max=1e-1, log=True),

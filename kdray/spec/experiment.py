@@ -205,8 +205,8 @@ class Search(Strict):
     """Workers that share one trial (data parallel, on Ray Train); with more than one, trials run
     one after the other."""
     warm_start: str | None = None
-    """An earlier search whose trials the sampler learns from: the name of a job in the same
-    storage, or the path or URI of its folder."""
+    """An earlier search whose trials the sampler `tpe` learns from: the name of another job in the
+    same storage, or the path or URI of its folder."""
 
     @field_validator("learning_rate")
     @classmethod
@@ -228,6 +228,9 @@ class Search(Strict):
             )
         if len(set(self.against)) < len(self.against):
             raise ValueError("against names a cost twice")
+        if self.warm_start is not None and self.sampler != "tpe":
+            other = f"{self.sampler} takes nothing of it"
+            raise ValueError(f"warm_start needs the sampler tpe: {other}")
         return self
 
 
@@ -349,6 +352,15 @@ class Experiment(Strict):
         strange = sorted({name for item in self.ensembles for name in item.of} - teachers)
         if strange:
             raise ValueError(f"ensembles: no teacher is called {strange[0]!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _starts_from_another(self) -> Experiment:
+        if self.search.warm_start == self.name:
+            raise ValueError(
+                "search.warm_start names this job itself, whose results it would replace: "
+                "give the job another name"
+            )
         return self
 
     @model_validator(mode="after")

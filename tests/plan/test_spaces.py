@@ -81,6 +81,7 @@ def test_a_method_is_asked_with_what_is_fixed() -> None:
         ({"hours": 1}, "hours needs min_trials"),
         ({"gpu_hours": 1}, "gpu_hours needs min_trials"),
         ({"against": ["macs", "macs"]}, "against names a cost twice"),
+        ({"warm_start": "a", "sampler": "random"}, "needs the sampler tpe: random takes nothing"),
     ],
 )
 def test_a_search_that_does_not_add_up_is_refused(fields: dict[str, object], problem: str) -> None:

@@ -91,3 +91,8 @@ def test_a_missing_search_is_one_clear_error(store: Store) -> None:
 def test_scores_that_cannot_be_compared_are_refused(store: Store) -> None:
     with pytest.raises(JobError, match="chose by macro_f1, this job by loss"):
         warm_start_hash(job(store, "before", select="loss"))
+
+
+def test_a_search_does_not_start_from_the_results_that_it_replaces(store: Store) -> None:
+    with pytest.raises(ValueError, match="names this job itself"):
+        job(store, "after")

@@ -11,7 +11,7 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from kdray.errors import KdrayError
+from kdray.errors import KdrayError, StoreError
 from kdray.learn import Epoch, World
 from kdray.run import training
 from kdray.run.board import Board
@@ -38,7 +38,7 @@ def run_search(  # noqa: PLR0913 - each is a fact that only the caller knows
         relay: Takes the workers' events.
         share: What each trial gets.
         concurrent: Trials at once.
-        max_failures: Deaths of its worker that a trial survives.
+        max_failures: Deaths of its worker, or refusals of the storage, that a trial survives.
         scratch: Folder in the storage for Ray's own files, of this driver alone; removed.
 
     Raises:
@@ -74,6 +74,9 @@ def run_search(  # noqa: PLR0913 - each is a fact that only the caller knows
     board.close()
 
 
+_DIED = "its worker died, or the storage refused it, too often"
+
+
 class _Asker(Searcher):
     """Gives Tune the trials of the board."""
 
@@ -94,7 +97,7 @@ class _Asker(Searcher):
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Close a trial that ended by itself."""
-        failed = str((result or {}).get("error", "")) or ("its worker died" if error else "")
+        failed = str((result or {}).get("error", "")) or (_DIED if error else "")
         self._board.done(trial_id, "failed" if failed else "complete", failed)
 
     def save(self, checkpoint_path: str) -> None:
@@ -136,6 +139,9 @@ def _trial(
     relay({"kind": "run_started", "step": work.step, "run": work.label, "pid": os.getpid()})
     try:
         training.run(work, Store(store), World(device=share.device), relay, on_epoch)
+    except StoreError as error:
+        relay({"kind": "note", "step": work.step, "text": f"{work.label}: {error}"})
+        raise  # the storage may answer again: another try goes on from the checkpoint
     except KdrayError as error:
         return {"error": str(error)}
     except Exception as error:  # settings that a part cannot work with: the other trials go on

@@ -8,8 +8,9 @@ from unittest.mock import MagicMock
 
 import pytest
 
+from kdray.errors import Diverged, StoreError
 from kdray.run.relay import relay
-from kdray.run.search import run_search
+from kdray.run.search import _trial, run_search
 from kdray.run.session import Share
 from kdray.spec import Experiment
 from tests.run.killing import Deadly, in_this_process, quiet, ready, speeds, started, trials
@@ -40,6 +41,20 @@ def test_a_trial_survives_as_many_deaths_as_the_job_says(monkeypatch: pytest.Mon
     monkeypatch.setattr("kdray.run.search.tune", tune)
     run_search(board, MagicMock(), MagicMock(), Share(1, 0), 1, 7)
     tune.FailureConfig.assert_called_once_with(max_failures=7)
+
+
+def test_a_trial_is_tried_again_where_the_storage_refused_and_not_where_it_failed_itself(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run, notes, share = MagicMock(), MagicMock(), Share(1, 0)
+    monkeypatch.setattr("kdray.run.search.training.run", run)
+    run.side_effect = Diverged("epoch 1", "the loss is not finite.")
+    config = {"work": MagicMock(label="small trial 1/3")}
+    assert _trial(config, str(tmp_path), notes, share) == {"error": str(run.side_effect)}
+    run.side_effect = StoreError("state.pt", "cannot be written.")
+    with pytest.raises(StoreError):
+        _trial(config, str(tmp_path), notes, share)
+    assert "small trial 1/3: state.pt" in notes.call_args.args[0]["text"]
 
 
 @pytest.mark.ray

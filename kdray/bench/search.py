@@ -23,6 +23,8 @@ from kdray.spec import Experiment
 from kdray.store import Store
 
 BAR, BAR_TUNE_S, BAR_MEMORY = 0.35, 0.5, 1.2
+#: CPUs of all searches: a larger machine would record on all of them, and search on two.
+CPUS = 2
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,7 @@ def begin() -> None:
     prepare_environment()  # before Ray is imported
     from kdray.run.session import session
 
-    _SESSION.enter_context(session())
+    _SESSION.enter_context(session(CPUS))
 
 
 def leave() -> None:
@@ -236,7 +238,7 @@ def inputs(size: Size, recorded: Seen, one: Seen) -> dict[str, float]:
         "rate_2": rate(two),
         "record_s": spent_s(recorded.events, "record"),
         "record_images": float(recorded.teacher_images),
-        "record_workers": 2.0,
+        "record_workers": float(CPUS),
         "trial_images": float(size.epochs * recorded.teacher_images / _passes(size)),
     }
 
@@ -277,8 +279,12 @@ def _between_trials(searches: Sequence[Seen]) -> Row:
 
 def _memory(one: Seen, four: Seen) -> Row:
     parts = {"1 trial": one.memory, "4 trials": four.memory}
+    what = "data set and records in memory: 4 trials at once / 1"
+    if not one.memory:
+        note = "not seen: trials were too short, or this system has no /proc/PID/smaps"
+        return Row(what, spread([0.0]), note=note)
     return Row(
-        "data set and records in memory: 4 trials at once / 1",
+        what,
         spread([four.memory / one.memory]),
         bar=BAR_MEMORY,
         parts={name: spread([held / 1e6]) for name, held in parts.items()},

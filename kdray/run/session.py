@@ -92,15 +92,19 @@ def limit_memory(device: str, gpus: float) -> None:
 
 
 @contextmanager
-def session() -> Iterator[None]:
+def session(num_cpus: int | None = None) -> Iterator[None]:
     """Join the Ray session of this process or of ``RAY_ADDRESS``, or start one here.
 
     A session that was started here ends with the block.
+
+    Args:
+        num_cpus: CPUs of one that is started here; None: all of the machine.
     """
     if ray.is_initialized():
         yield
         return
-    start(os.environ.get("RAY_ADDRESS") or "local")
+    address = os.environ.get("RAY_ADDRESS") or "local"
+    start(address, num_cpus if address == "local" else None)
     try:
         yield
     finally:

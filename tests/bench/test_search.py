@@ -62,6 +62,13 @@ def test_what_is_told_follows_from_the_events() -> None:
     assert rates.parts["1 workers"].median == pytest.approx(3600 / 3)
 
 
+def test_memory_that_was_not_seen_is_not_judged() -> None:
+    unseen = _seen(2.0, range(1), 0)
+    *_, memory, _ = rows(QUICK, RECORDED, RECORDED, ONE, unseen, RECORDED)
+    assert memory.met is None
+    assert "not seen" in memory.note
+
+
 def test_the_model_of_scaling_gets_what_was_measured() -> None:
     found = inputs(QUICK, RECORDED, ONE)
     assert found["trial_s"] == 2.0

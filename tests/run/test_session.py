@@ -6,7 +6,8 @@ import pytest
 import ray
 
 from kdray.errors import RunError
-from kdray.run.session import Share, limit_memory, room, share_of
+from kdray.run import session as sessions
+from kdray.run.session import Share, limit_memory, room, session, share_of
 from kdray.spec.experiment import Resources
 
 
@@ -129,3 +130,16 @@ def test_who_shares_a_gpu_takes_its_part_of_the_memory(
     )
     limit_memory(device, gpus)
     assert limits == ([] if limit is None else [(limit, device)])
+
+
+@pytest.mark.parametrize(("address", "asked"), [("", ("local", 2)), ("10.0.0.1:6379", None)])
+def test_a_session_started_here_has_the_cpus_that_were_asked_for(
+    monkeypatch: pytest.MonkeyPatch, address: str, asked: tuple[str, int] | None
+) -> None:
+    started: list[tuple[Any, ...]] = []
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    monkeypatch.setattr(sessions, "start", lambda *args: started.append(args))
+    with session(2):
+        assert started == [asked or (address, None)]

@@ -61,6 +61,7 @@ def recorder_of(
     folder: Path, lesson: Lesson, student: Net, teacher: Net, images: Images
 ) -> tuple[Recorder, Outline, Asked]:
     """Return what records all that a method wants of a teacher, under a folder."""
+    _lay_out(teacher)
     store, info = Store(str(folder)), images.pool.dataset.info
     outline = Outline.of(teacher, info.channels, info.image_size)
     asked = asked_of(lesson.build(), student, outline)
@@ -87,6 +88,7 @@ def taught(lesson: Lesson, student: Net, teacher: Teacher | None, images: Images
 
 def live(teacher: Net) -> Teacher:
     """Return the teacher that runs in each step."""
+    _lay_out(teacher)
     return Live(teacher)
 
 
@@ -109,6 +111,11 @@ def plain_optimizer(student: Net) -> torch.optim.Optimizer:
     train = train_settings()
     lay_out(student.module, _device_of(student), train.memory_format, train.precision)
     return optimizer(student.module.parameters(), train)
+
+
+def _lay_out(teacher: Net) -> None:
+    """Put a teacher's weights into the order that a job's teachers have."""
+    lay_out(teacher.module, _device_of(teacher))
 
 
 def _device_of(net: Net) -> str:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from kdray.bench import data, record, step
+from kdray.bench import _plain, _taught, data, record, step
 from kdray.bench._room import Factory
 from kdray.bench._taught import Lesson
 from kdray.bench._timing import seconds_of
@@ -161,3 +162,11 @@ def test_a_gpu_that_is_not_here_is_refused(kdray: Kdray, monkeypatch: pytest.Mon
     answer = kdray("bench", "data", "--quick", "--device", "cuda")
     assert answer.code == 2
     assert "no GPU is here" in answer.err
+
+
+def test_a_live_teacher_is_laid_out_as_that_of_a_job() -> None:
+    teacher = _plain.model(CNN, 2, _plain.Setting(image_size=32))
+    _taught.live(teacher)
+    weights = [weight for weight in teacher.module.parameters() if weight.dim() == 4]
+    assert weights
+    assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)

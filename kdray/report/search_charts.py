@@ -170,7 +170,8 @@ def _zoom(axes: Axes, trials: Sequence[Trial], lower: bool) -> None:
         return
     cut = done[math.ceil(0.9 * len(done)) - 1]
     span = cut - done[0] or done[-1] - done[0]
-    ends = (done[0] - 0.08 * span, cut + 0.6 * span)
+    best = min(sign * trial.value for trial in trials)  # one that was stopped may have been ahead
+    ends = (best - 0.08 * span, cut + 0.6 * span)
     outside = sum(sign * trial.value > ends[1] for trial in trials)
     if not outside:
         return

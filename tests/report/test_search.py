@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
 from kdray.report import importance, landscape, search_charts, search_section, search_tables
 from kdray.report._scale import Scale, scale_of
@@ -243,6 +244,16 @@ def test_the_history_names_the_arms_that_got_furthest_and_counts_the_others(
 def test_the_history_says_how_many_trials_lie_outside(wide: Results) -> None:
     drawn = search_charts.history_chart(wide, "h") or ""
     assert re.search(r"\d+ weaker trials outside the picture", drawn)
+
+
+def test_a_stopped_trial_that_was_ahead_stays_in_the_picture() -> None:
+    axes = Figure().subplots()
+    done = [trial(n, 0.5 + n / 100) for n in range(6)]
+    ahead, weak = trial(6, 0.9, state="pruned"), trial(7, 0.1, state="pruned")
+    search_charts._zoom(axes, [*done, ahead, weak], lower=False)
+    low, high = axes.get_ylim()
+    assert 0.1 < low < 0.5
+    assert high > 0.9
 
 
 def test_one_score_is_no_history(narrow: Results) -> None:

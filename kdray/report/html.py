@@ -168,6 +168,7 @@ def _search(results: Results) -> dict[str, Any] | None:
         "sentences": search_section.sentences(results),
         "budget": search_section.spent(results),
         "matrices": search_tables.pair_matrices(results),
+        "tested": SCORES[facts.main_score(results)],
         "note": search_tables.pairs_note(),
         "pareto": search_tables.pareto_table(results),
         "blocks": [

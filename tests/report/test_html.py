@@ -191,6 +191,10 @@ def test_every_colour_of_a_search_follows_the_page(searched_report: str) -> None
     assert not [colour for svg in drawn for colour in re.findall(r"#[0-9a-f]{6}\b", svg)]
 
 
+def test_a_pair_says_which_score_its_mean_is_of(searched_report: str) -> None:
+    assert "Below: the mean macro F1 on " in searched_report
+
+
 def test_a_search_has_its_own_part_of_the_page(searched_report: str) -> None:
     for id in ("search", "knowledge"):
         assert f'<section id="{id}">' in searched_report

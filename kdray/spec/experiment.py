@@ -164,6 +164,14 @@ class Ensemble(Strict):
     of: Many[Name] = Field(min_length=2)
     """Ids of the teachers."""
 
+    @field_validator("of")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"{twice[0]!r} is named twice: give two teachers or more, each once")
+        return names
+
 
 class Search(Strict):
     """The search over all pairs and methods, their hyperparameters and the learning rate."""

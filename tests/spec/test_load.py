@@ -8,6 +8,7 @@ import pytest
 
 from kdray.errors import JobError, JobErrors
 from kdray.spec import Experiment, Service, load_job
+from kdray.spec.experiment import Ensemble
 
 
 def test_the_smallest_job_is_filled_with_defaults(read: Any) -> None:
@@ -255,3 +256,9 @@ def test_errors_survive_the_way_between_processes(read: Any) -> None:
     again = pickle.loads(pickle.dumps(caught.value))
     assert str(again) == str(caught.value)
     assert len(again.problems) == 2
+
+
+def test_an_ensemble_names_each_teacher_once() -> None:
+    with pytest.raises(ValueError, match="'a' is named twice"):
+        Ensemble.model_validate({"id": "both", "of": ["a", "a"]})
+    assert Ensemble.model_validate({"id": "both", "of": ["a", "b"]}).of == ("a", "b")

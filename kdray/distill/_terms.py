@@ -35,7 +35,11 @@ def map_distance(student: Tensor, teacher: Tensor) -> Tensor:
         student: ``[B, D, h, w]``.
         teacher: ``[B, D, h, w]``; it gets no gradient.
     """
-    return F.mse_loss(exact(student), exact(teacher.detach()))
+    ours, theirs = exact(student), exact(teacher.detach())
+    if ours.is_contiguous(memory_format=torch.channels_last):
+        # The same numbers in their order in memory: torch is several times faster on plain ones.
+        ours, theirs = ours.permute(0, 2, 3, 1), theirs.permute(0, 2, 3, 1)
+    return F.mse_loss(ours, theirs.contiguous())
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

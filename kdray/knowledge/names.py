@@ -53,6 +53,11 @@ class Column:
         return -(-numbers // 8) if self.dtype == "bool" else numbers
 
     @property
+    def is_map(self) -> bool:
+        """Whether it is ``[D, h, w]``, and stored as ``[h, w, D]``."""
+        return len(self.shape) == 3
+
+    @property
     def image_bytes(self) -> int:
         """Bytes an image and view."""
         return self.width * {"float16": 2, "float32": 4, "bool": 1}[self.dtype]

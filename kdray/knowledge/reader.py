@@ -145,18 +145,18 @@ def _mapped(path: Path, column: Column) -> tuple[Values, dict[str, object]]:
 def _bits(column: Column, rows: Sequence[Values]) -> Tensor:
     stored = np.concatenate(rows).reshape(len(rows), column.width)
     bits = np.unpackbits(stored, axis=1, count=math.prod(column.shape))
-    return torch.from_numpy(bits.view(np.bool_)).view(len(rows), *column.shape)
+    return _shaped(column, torch.from_numpy(bits.view(np.bool_)))
 
 
 def _together(column: Column, rows: Sequence[Values], device: str) -> Tensor:
     """Return rows copied as they are, then converted where they are needed."""
     if device == "cpu":
-        return torch.from_numpy(np.concatenate(rows)).float().view(-1, *column.shape)
+        return _shaped(column, torch.from_numpy(np.concatenate(rows)).float())
     out = torch.empty(
         len(rows) * column.width, dtype=_STORED[column.dtype], pin_memory=device.startswith("cuda")
     )
     np.concatenate(rows, out=out.numpy())
-    return out.to(device, non_blocking=True).float().view(-1, *column.shape)
+    return _shaped(column, out.to(device, non_blocking=True).float())
 
 
 def _one_by_one(column: Column, rows: Sequence[Values]) -> Tensor:
@@ -164,4 +164,12 @@ def _one_by_one(column: Column, rows: Sequence[Values]) -> Tensor:
     out = torch.empty(len(rows), column.width)
     for into, row in zip(out, rows, strict=True):
         into.copy_(torch.from_numpy(row))
-    return out.view(-1, *column.shape)
+    return _shaped(column, out)
+
+
+def _shaped(column: Column, values: Tensor) -> Tensor:
+    """Return stored values ``[B, ...]`` as ``[B, *shape]``; maps stay channels last in memory."""
+    if not column.is_map:
+        return values.view(-1, *column.shape)
+    depth, height, width = column.shape
+    return values.view(-1, height, width, depth).permute(0, 3, 1, 2)

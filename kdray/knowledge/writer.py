@@ -21,12 +21,12 @@ Values = NDArray[Any]
 
 
 def packed(column: Column, values: Tensor) -> Values:
-    """Return values ``[n, *shape]`` as they are stored, ``[n, width]``.
+    """Return values ``[n, *shape]`` as they are stored, ``[n, width]``; maps channels last.
 
     Raises:
         RunError: A number is not finite in the column's type.
     """
-    flat = values.detach().flatten(1)
+    flat = _channels_last(column, values.detach()).flatten(1)
     if column.dtype == "bool":
         return np.packbits(flat.cpu().numpy(), axis=1)
     flat = flat.to(getattr(torch, column.dtype))
@@ -37,6 +37,11 @@ def packed(column: Column, values: Tensor) -> Values:
             f"record of {column.name}", f"a number is not finite in {column.dtype}.", remedy
         )
     return flat.cpu().numpy()
+
+
+def _channels_last(column: Column, values: Tensor) -> Tensor:
+    """Return maps in the order in which students mostly have theirs, others as they are."""
+    return values.permute(0, 2, 3, 1) if column.is_map else values
 
 
 def write_part(  # noqa: PLR0913 - what names a file, and what it holds

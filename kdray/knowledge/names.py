@@ -82,7 +82,7 @@ def record_key(teacher: str, dataset: str, augment: Augment, seed: int, train: T
     Neither the number of views nor the methods are part of it: more of either add files.
 
     Args:
-        teacher: Key of the step that trained the teacher; it stands for the weights.
+        teacher: Names the teacher's weights.
         dataset: Key of the data set.
         augment: What the views are made by.
         seed: Seed of the views.

@@ -116,7 +116,8 @@ def _search(job: Experiment, taught: Sequence[_Taught], warm_start: str | None) 
         # Its result goes by the slugs, and its sampler by their order.
         "arms": [{"arm": a.arm.slug, **a.settings, "spaces": a.spaces} for a in arms],
         "train": job.train.student,
-        "search": job.search,
+        # How many run at once may change while it is interrupted.
+        "search": job.search.model_dump(mode="json", exclude={"concurrent"}),
         "seed": job.train.seed,
         "warm_start": warm_start,
     }

@@ -14,7 +14,8 @@ from kdray.knowledge.names import PART, missing
 from kdray.models import build_model
 from kdray.net import Net
 from kdray.plan import Plan
-from kdray.run.survey import Recording, recordings
+from kdray.run.record import is_recorded
+from kdray.run.survey import Recording, recordings, weights_of
 from kdray.spec.experiment import Model
 from kdray.store import Store
 
@@ -42,11 +43,12 @@ def forecast(plan: Plan, store: Store) -> dict[str, dict[str, Any]]:
     facts = store.result(plan.prepare.path)
     info = DatasetInfo.of(facts) if facts else _unknown(plan)
     models = {model.id: model for model in plan.job.teachers}
+    weights = weights_of(plan, store)
     found = {}
-    for name, recording in recordings(plan, info).items():
+    for name, recording in recordings(plan, info, weights).items():
         step = plan.record[name]
         done = store.result(step.path)
-        if done is not None:
+        if done is not None and is_recorded(plan, name, store, weights):
             kept = ("views", "images", "bytes", "live", "seconds")
             sizes = {column: item["bytes"] for column, item in done["columns"].items()}
             found[step.id] = {**{key: done[key] for key in kept}, "columns": sizes, "left": 0}

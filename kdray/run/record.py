@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -16,7 +16,7 @@ from kdray.knowledge.record import Recorder
 from kdray.plan import Plan, Step
 from kdray.run.cached import open_pool, open_teacher
 from kdray.run.kept import describe
-from kdray.run.survey import Recording, survey
+from kdray.run.survey import Recording, name_of, survey, weights_of
 from kdray.run.tell import Teller
 from kdray.run.workers import Workers
 from kdray.spec.data import Augment
@@ -58,7 +58,12 @@ def run_records(plan: Plan, store: Store, workers: Workers, tell: Teller) -> Non
         workers: They run the teachers.
         tell: Takes events.
     """
-    left = {name: step for name, step in plan.record.items() if not _is_there(plan, step, store)}
+    weights = weights_of(plan, store)
+    left = {
+        name: step
+        for name, step in plan.record.items()
+        if not is_recorded(plan, name, store, weights)
+    }
     if not left:
         return
     found = workers.one(survey, plan, store.uri)
@@ -71,16 +76,25 @@ def run_records(plan: Plan, store: Store, workers: Workers, tell: Teller) -> Non
             _record(step, found[name], source, store, workers, tell)
 
 
-def _is_there(plan: Plan, step: Step, store: Store) -> bool:
-    """Return whether a teacher is recorded, its files included where a run will need them."""
+def is_recorded(plan: Plan, teacher: str, store: Store, weights: Mapping[str, str]) -> bool:
+    """Return whether a teacher is recorded, its files included where a run will need them.
+
+    Args:
+        plan: The job's plan.
+        teacher: Its id.
+        store: The storage.
+        weights: Teacher -> hash of its weights: one that was trained again is not recorded yet.
+    """
+    step = plan.record[teacher]
     done = store.result(step.path)
     if done is None:
         return False
     needed = [one for one in plan.steps() if step.id in one.needs]
     if all(store.result(one.path) is not None for one in needed):
         return True
+    same = done["key"] == name_of(plan, teacher, weights)
     columns = columns_in(done)
-    return not missing(store, done["key"], columns, done["views"], done["images"])
+    return same and not missing(store, done["key"], columns, done["views"], done["images"])
 
 
 def _record(
@@ -106,6 +120,7 @@ def _record(
         left = round(spent / done * (total - had - done), 1)
         tell({"kind": "progress", "step": step.id, **progress, "seconds_left": left})
     seconds = round(time.monotonic() - started, 3)
+    store.delete(step.path)  # of other weights, or of files that are gone
     with store.publish(step.path, _result(recording, seen, seconds)):
         pass
 

@@ -71,7 +71,8 @@ def _search(plan: Plan, store: Store, tell: Teller, post: Relay) -> None:
         share = share_of(resources, search.workers)
         run_group_search(board, Group(store, post, share, search.workers, deaths, _scratch(plan)))
     else:
-        concurrent = search.concurrent or room(resources)
+        trials = sum(arm.trials for arm in work.arms)
+        concurrent = search.concurrent or min(room(resources), trials)
         share = share_of(resources, concurrent)
         run_search(board, store, post, share, concurrent, deaths, _scratch(plan))
 

@@ -157,8 +157,10 @@ class Study:
         return not (spent or self._grids) and len(self._taken()) < self.total
 
     def _least(self, arm: SearchArm) -> int:
-        least = self._search.min_trials
-        return arm.trials if least is None else min(least, arm.trials)
+        least, found = self._search.min_trials, self.of(arm.slug)
+        failed = found and all(record.state == "failed" for record in found)
+        # No arm is given up for the failure of its first trials.
+        return arm.trials if least is None or failed else min(least, arm.trials)
 
     def _counts(self) -> Mapping[str, int]:
         taken = [record.arm for record in self._taken().values()]

@@ -15,6 +15,7 @@ from kdray.knowledge.outline import Asked, Outline, asked_of
 from kdray.models import build_model
 from kdray.net import Wants
 from kdray.plan import Arm, Plan, takes_maps
+from kdray.registry.package import MANIFEST
 from kdray.spec.experiment import Knowledge, Model, Train
 from kdray.store import Store
 
@@ -83,10 +84,35 @@ def survey(plan: Plan, uri: str) -> dict[str, Recording]:
     Raises:
         ModelError: A student or teacher lacks what a method looks at.
     """
-    return recordings(plan, DatasetInfo.of(Store(uri).finished(plan.prepare.path)))
+    store = Store(uri)
+    info = DatasetInfo.of(store.finished(plan.prepare.path))
+    return recordings(plan, info, weights_of(plan, store))
 
 
-def recordings(plan: Plan, info: DatasetInfo) -> dict[str, Recording]:
+def weights_of(plan: Plan, store: Store) -> dict[str, str]:
+    """Return teacher -> the hash of its weights, of those that are trained."""
+    packages = {
+        name: store.read_json(f"{plan.pretrain[name].path}/{MANIFEST}") for name in plan.record
+    }
+    return {name: facts["weights"]["sha256"] for name, facts in packages.items() if facts}
+
+
+def name_of(plan: Plan, teacher: str, weights: Mapping[str, str]) -> str:
+    """Return what names all that is recorded of a teacher.
+
+    Args:
+        plan: The job's plan.
+        teacher: Its id.
+        weights: Teacher -> hash of its weights, see ``weights_of``.
+    """
+    job = plan.job
+    keys = (f"{plan.pretrain[teacher].key} {weights.get(teacher, '')}", plan.prepare.key)
+    return record_key(*keys, job.data.augment, job.train.seed, job.train.student)
+
+
+def recordings(
+    plan: Plan, info: DatasetInfo, weights: Mapping[str, str] | None = None
+) -> dict[str, Recording]:
     """Return teacher -> what is recorded of it.
 
     The budget goes to the arms that need least more, in turn; logits are outside of it.
@@ -94,6 +120,7 @@ def recordings(plan: Plan, info: DatasetInfo) -> dict[str, Recording]:
     Args:
         plan: The job's plan.
         info: Classes, size, channels and counts of the data set.
+        weights: Teacher -> hash of its weights; None where no teacher is trained yet.
 
     Raises:
         ModelError: A student or teacher lacks what a method looks at.
@@ -117,7 +144,7 @@ def recordings(plan: Plan, info: DatasetInfo) -> dict[str, Recording]:
         columns = {column for label in kept for column in wanted[label].columns}
         found[name] = Recording(
             teacher=name,
-            key=_key(plan, name),
+            key=name_of(plan, name, weights or {}),
             outline=outline.as_json(),
             asks=tuple(asks[label] for label in kept),
             columns=tuple(sorted(columns.union(_logits(outline).columns))),
@@ -187,12 +214,6 @@ def _within(
                 f"{in_words(budget)} left"
             )
     return [label for label in wanted if label not in live], live
-
-
-def _key(plan: Plan, teacher: str) -> str:
-    job = plan.job
-    keys = (plan.pretrain[teacher].key, plan.prepare.key)
-    return record_key(*keys, job.data.augment, job.train.seed, job.train.student)
 
 
 def _logits(outline: Outline) -> Asked:

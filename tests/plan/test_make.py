@@ -251,3 +251,10 @@ def test_ids_that_read_the_same_when_joined_are_refused() -> None:
     students = [{"id": "a-b", "model": "cnn5"}, {"id": "a", "model": "cnn5"}]
     with pytest.raises(JobError, match=r"both be filed as a-b-c-kd.*another `id`"):
         plan(teachers=teachers, students=students)
+
+
+def test_how_many_trials_run_at_once_changes_no_search() -> None:
+    assert changed(plan(), plan(search={**SEARCHED, "concurrent": 4})) == set()
+
+
+SEARCHED = {"learning_rate": {"min": 1e-3, "max": 1e-2}}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from kdray.errors import RunError
 from kdray.run import record
@@ -99,6 +102,35 @@ def test_a_job_with_more_views_records_the_further_ones_alone(
     more = job(tiny_job, knowledge={"views": 3})
     run(more)
     assert sum(calls) == recorded(more)["teacher_images"] == images
+
+
+def test_a_teacher_that_was_trained_again_with_other_weights_is_recorded_anew(
+    tiny_job: dict[str, Any], calls: list[int]
+) -> None:
+    made = job(tiny_job)
+    run(made)
+    before = recorded(made)
+    store, package = Store(made.storage.uri), plan_job(made).pretrain["big"].path
+    facts = store.read_json(f"{package}/model.json")
+    assert facts is not None
+    store.write_json(
+        f"{package}/model.json", {**facts, "weights": _damaged(store, package, facts)}
+    )
+    calls.clear()
+    run(job(tiny_job, name="other", evaluate={"seeds": 2}))
+    assert recorded(made)["key"] != before["key"]
+    assert sum(calls) == before["views"] * before["images"]
+
+
+def _damaged(store: Store, package: str, facts: dict[str, Any]) -> dict[str, Any]:
+    """Change the weights of a package, and return what its description says of them."""
+    file = Path(store.path(f"{package}/{facts['weights']['file']}"))
+    state = load_file(file)
+    save_file(
+        {name: value * 0.5 for name, value in state.items() if value.is_floating_point()}, file
+    )
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    return {**facts["weights"], "sha256": digest}
 
 
 def test_an_interrupted_recording_goes_on_with_what_is_missing(

@@ -115,6 +115,18 @@ def test_a_budget_that_is_spent_stops_after_the_least_number_of_each_arm() -> No
     assert not made.is_over(spent=False)
 
 
+def test_an_arm_whose_first_trials_failed_gets_others() -> None:
+    made = study(arm("a", trials=3), arm("b", trials=3), trials=3, min_trials=1)
+    given = []
+    while (record := made.ask(spent=True)) is not None:
+        made.report(record.number, 1, 0.5)
+        fails = record.arm == "a" and given.count("a") == 0
+        made.tell(record.number, "failed" if fails else "complete")
+        given.append(record.arm)
+    assert sorted(given) == ["a", "a", "b"]
+    assert made.best("a") is not None
+
+
 def test_asha_stops_weak_trials_and_none_stops_no_trial() -> None:
     stopped = play(study(scheduler="asha", reduction_factor=2))
     assert {record.state for record in stopped} == {"pruned", "complete"}

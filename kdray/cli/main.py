@@ -20,7 +20,7 @@ from kdray.errors import KdrayError
 #: named here stands in the last panel.
 PANELS = {
     "Job": ("validate", "plan", "run", "submit", "jobs", "status", "logs", "stop", "render"),
-    "Results": ("results", "report", "explain", "registry"),
+    "Results": ("results", "report", "dashboard", "explain", "registry", "knowledge"),
     "Serve": ("serve",),
     "Parts": ("data", "models", "methods", "explainers"),
     "System": ("doctor", "schema", "bench"),

@@ -112,6 +112,9 @@ class Knowledge:
         try:
             values, about = _mapped(path, column)
         except (OSError, RuntimeError, KeyError, ValueError, pa.ArrowException) as error:
+            if "Cannot allocate memory" in str(error):
+                problem = "cannot be mapped: this process maps too many files."
+                raise StoreError(name, problem, "Raise vm.max_map_count.") from error
             raise StoreError(name, f"is no record: {error}.", _REMEDY) from error
         if about != wanted or len(values) != len(places):
             differs = ", ".join(key for key in wanted if about.get(key) != wanted[key])

@@ -179,3 +179,16 @@ def test_the_file_of_a_record_is_read_without_kdray(
     column = next(one for one in wanted[0].columns if one.name == "map/stage1")
     table = pa.ipc.open_file(store.path(file_of(KEY, column, 0, 0))).read_all()
     assert table["value"].type == pa.list_(pa.float16(), 4 * 8 * 8)
+
+
+def test_too_many_mapped_files_are_no_damaged_record(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(store)
+
+    def full(*_args: object, **_kwargs: object) -> None:
+        raise RuntimeError("unable to mmap 96 bytes: Cannot allocate memory (12)")
+
+    monkeypatch.setattr("torch.from_file", full)
+    with pytest.raises(StoreError, match=r"maps too many files.*vm\.max_map_count"):
+        opened(store).gather(PLACES, np.zeros(4, dtype=np.int64))

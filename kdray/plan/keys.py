@@ -27,13 +27,14 @@ CODE = {
 KINDS = tuple(CODE)
 
 
-def keyed(
+def keyed(  # noqa: PLR0913 - all that a step is
     kind: str,
     label: str,
     content: Mapping[str, Any],
     needs: Iterable[Step],
     facts: Mapping[str, Any],
     slug: str = "",
+    after: Iterable[Step] = (),
 ) -> Step:
     """Return a step under its key.
 
@@ -44,6 +45,7 @@ def keyed(
         needs: The steps that its result depends on.
         facts: What ``kdray plan`` shows of its size.
         slug: The label as part of a file name, where it differs.
+        after: The steps that it waits for as well: they make it cheaper, not another.
     """
     before = tuple(needs)
     whole = {
@@ -53,7 +55,8 @@ def keyed(
     }
     text = json.dumps(whole, sort_keys=True, separators=(",", ":"))
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return Step(kind, label, slug or label, key, tuple(step.id for step in before), facts)
+    waits = tuple(step.id for step in (*before, *after))
+    return Step(kind, label, slug or label, key, waits, facts)
 
 
 def model_content(model: Model, files: Mapping[str, str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from kdray import parts
 from kdray.errors import JobError
 from kdray.plan.arms import arms_of, teachers_of
 from kdray.plan.keys import keyed, model_content, part_content
-from kdray.plan.records import record_steps, seen_content
+from kdray.plan.records import learnt_content, record_steps, seen_content
 from kdray.plan.spaces import num_trials, spaces_of
 from kdray.plan.steps import Arm, ArmSteps, Plan, Step
 from kdray.spec import Experiment
@@ -69,16 +69,15 @@ class _Taught:
     ) -> None:
         self.arm = arm
         self.spaces = spaces_of(job.search, arm.method)
-        self.needs = (
-            prepare,
-            *(pretrain[name] for name in arm.teachers),
-            *(record[name] for name in arm.teachers if name in record),
-        )
+        self.needs = (prepare, *(pretrain[name] for name in arm.teachers))
+        # What else is recorded of its teachers, for whom, makes no other run of it.
+        self.after = tuple(record[name] for name in arm.teachers if name in record)
         self.settings = {
             "model": model_content(arm.student, files),
             "method": part_content("distill", arm.method.name, arm.method.params),
             "teachers": [pretrain[name].key for name in arm.teachers],
             "views": seen_content(job),
+            "knowledge": learnt_content(job, arm),
             "select": job.train.select,
         }
         self._job = job
@@ -102,6 +101,7 @@ class _Taught:
                 (*self.needs, *found),
                 facts,
                 f"{arm.slug}-s{seed}",
+                self.after,
             )
             for seed in range(job.train.seed, job.train.seed + job.evaluate.seeds)
         )
@@ -128,7 +128,8 @@ def _search(job: Experiment, taught: Sequence[_Taught], warm_start: str | None) 
         "over": list(dict.fromkeys(name for item in arms for name in item.spaces)),
     }
     needs = {step.id: step for item in arms for step in item.needs}
-    return keyed("search", "search", content, needs.values(), facts)
+    after = {step.id: step for item in arms for step in item.after}
+    return keyed("search", "search", content, needs.values(), facts, after=after.values())
 
 
 def _prepare(job: Experiment, fingerprint: str) -> Step:

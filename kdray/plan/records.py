@@ -28,6 +28,14 @@ def seen_content(job: Experiment) -> dict[str, Any]:
     return {"augment": job.data.augment, "seed": job.train.seed, "number": num_views(job)}
 
 
+def learnt_content(job: Experiment, arm: Arm) -> dict[str, Any]:
+    """Return how a student's teachers are asked; the budget decides on rounding alone."""
+    if not arm.teachers:
+        return {}
+    maps = {"dtype": job.knowledge.dtype} if takes_maps(arm.method) else {}
+    return {"mode": job.knowledge.mode, **maps}
+
+
 def record_steps(
     job: Experiment, arms: Sequence[Arm], pretrain: Mapping[str, Step], files: Mapping[str, str]
 ) -> dict[str, Step]:

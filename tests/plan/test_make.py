@@ -258,3 +258,20 @@ def test_how_many_trials_run_at_once_changes_no_search() -> None:
 
 
 SEARCHED = {"learning_rate": {"min": 1e-3, "max": 1e-2}}
+
+
+def test_what_else_is_recorded_repeats_no_student() -> None:
+    methods = [{"name": "dfkd", "students": ["small"]}]
+    other = {"id": "other", "model": "cnn5"}
+
+    def made(**changes: Any) -> Plan:
+        return plan(methods=methods, search={"trials": 0}, **changes)
+
+    more = [{"id": "small", "model": "cnn5"}, other]
+    wider = [*methods, {"name": "hdkd", "students": ["other"]}]
+    both = plan(methods=wider, search={"trials": 0}, students=more)
+    small = {step.key for arm in both.arms for step in arm.distil if arm.arm.student.id == "small"}
+    assert small == {step.key for arm in made().arms for step in arm.distil}
+    assert changed(made(), made(knowledge={"budget": "1GB"})) == {"record"}
+    halved = changed(made(), made(knowledge={"dtype": "float32"}))
+    assert halved == {"record", "distil", *MEASURED}

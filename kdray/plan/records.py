@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kdray.plan.arms import takes_maps, teachers_of
-from kdray.plan.keys import keyed, model_content, part_content
+from kdray.plan.keys import CODE, keyed, model_content, part_content
 from kdray.plan.steps import Arm, Step
 from kdray.spec import Experiment
 from kdray.spec.data import AUGMENTS, Augment
@@ -33,7 +33,7 @@ def learnt_content(job: Experiment, arm: Arm) -> dict[str, Any]:
     if not arm.teachers:
         return {}
     maps = {"dtype": job.knowledge.dtype} if takes_maps(arm.method) else {}
-    return {"mode": job.knowledge.mode, **maps}
+    return {"mode": job.knowledge.mode, "code": CODE["record"], **maps}
 
 
 def record_steps(

@@ -6,6 +6,7 @@ import pytest
 
 from kdray.errors import JobError
 from kdray.plan import Plan, make_plan
+from kdray.plan.keys import CODE
 from kdray.spec import Experiment
 
 
@@ -275,3 +276,15 @@ def test_what_else_is_recorded_repeats_no_student() -> None:
     assert changed(made(), made(knowledge={"budget": "1GB"})) == {"record"}
     halved = changed(made(), made(knowledge={"dtype": "float32"}))
     assert halved == {"record", "distil", *MEASURED}
+
+
+def test_another_way_to_record_repeats_whoever_learns_from_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = plan()
+    monkeypatch.setitem(CODE, "record", CODE["record"] + 1)
+    after = plan()
+    assert changed(before, after) == {"record", "search", "distil", *MEASURED}
+    taught = [arm for arm in after.arms if arm.arm.teacher is not None]
+    known = {step.id for step in before.steps()}
+    assert all(step.id not in known for arm in taught for step in arm.distil)

@@ -211,16 +211,7 @@ def _contour(
         bar.outline.set_visible(False)
     axes.plot(x, y, "o", markersize=3, color=INK, alpha=0.55, clip_on=False)
     best = _best(trials, lower)
-    axes.plot(
-        x[[best]],
-        y[[best]],
-        "o",
-        markersize=9,
-        markerfacecolor="none",
-        markeredgecolor=SERIES[1],
-        markeredgewidth=1.8,
-        clip_on=False,
-    )
+    _ring(axes, x[[best]], y[[best]], clip_on=False)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel=across.name, ylabel=up.name)
     axes.set_xticks(*_split(across))
     axes.set_yticks(*_split(up))
@@ -239,17 +230,25 @@ def _slope(
     x = np.array([scale.place(trial.params[name]) for trial in trials])
     axes.plot(x, values, "o", markersize=4.5, color=SERIES[0], alpha=0.75)
     best = _best(trials, lower)
+    _ring(axes, x[[best]], values[[best]])
+    axes.set(xlim=(-0.04, 1.04), xlabel=name)
+    axes.set_xticks(*_split(scale))
+
+
+def _ring(
+    axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], *, clip_on: bool = True
+) -> None:
+    """Ring the best trial."""
     axes.plot(
-        x[[best]],
-        values[[best]],
+        x,
+        y,
         "o",
         markersize=9,
         markerfacecolor="none",
         markeredgecolor=SERIES[1],
         markeredgewidth=1.8,
+        clip_on=clip_on,
     )
-    axes.set(xlim=(-0.04, 1.04), xlabel=name)
-    axes.set_xticks(*_split(scale))
 
 
 def _best(trials: Sequence[Trial], lower: bool) -> int:

@@ -13,15 +13,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from kdray import parts
 from kdray.data import Views
 from kdray.data._images import decode, fit
 from kdray.errors import ExplainError, ModelError
+from kdray.explain import Explanation, Subject, explain_with
 from kdray.models import lay_out
 from kdray.net import Net
 from kdray.registry import read_package
 from kdray.spec.experiment import Augment
-from kdray.spec.strict import Part
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -98,40 +97,42 @@ class Predictor:
         images: Images,
         method: str,
         params: Mapping[str, Any] | None = None,
-        target: NDArray[np.int64] | None = None,
-    ) -> Floats:
-        """Return what the model looked at, maps ``[B, H, W]`` in 0..1 at input size.
+        classes: NDArray[np.int64] | None = None,
+    ) -> Explanation:
+        """Return what the model looked at; maps that show nothing are said, not drawn.
 
         Args:
             images: ``[B, H, W, c]``.
             method: Name of an explanation; see `kdray explainers`.
             params: Settings of the explanation; None: its defaults.
-            target: Index of the class to explain, ``[B]``; None: the predicted ones.
+            classes: Indices of the classes to explain, ``[B]`` or ``[B, K]``; None: the predicted
+                ones.
 
         Raises:
             JobError: There is no such explanation, or it refuses a setting.
-            ExplainError: A map is blank, or a target is no class.
+            ModelError: The model lacks what the explanation looks at.
+            ExplainError: A class is none of the model's.
         """
-        settings = parts.settings("explain", Part(name=method, params=dict(params or {})))
-        part = parts.load("explain", method)
-        if target is None:
-            target = self.logits(images).argmax(axis=1)
-        if target.size and not 0 <= target.min() <= target.max() < len(self.classes):
-            problem = f"{target.tolist()} are not all classes."
-            raise ExplainError("target", problem, f"Classes count 0..{len(self.classes) - 1}.")
-        wanted = torch.as_tensor(target, dtype=torch.int64, device=self._device)
+        if classes is None:
+            classes = self.logits(images).argmax(axis=1)
+        wanted = np.asarray(classes, dtype=np.int64).reshape(len(images), -1)
+        if wanted.size and not 0 <= wanted.min() <= wanted.max() < len(self.classes):
+            problem = f"{wanted.tolist()} are not all classes."
+            raise ExplainError("classes", problem, f"They count 0..{len(self.classes) - 1}.")
         with self._lock:
-            maps = part.explain(
-                part.Params.model_validate(settings),
-                self._explained,
+            return explain_with(
+                method,
+                self._subject,
                 self._standard(images),
-                wanted,
+                torch.as_tensor(wanted, device=self._device),
+                params,
             )
-        return self._numbers(maps)
 
     @cached_property
-    def _explained(self) -> Net:
-        return self._built()
+    def _subject(self) -> Subject:
+        net = self._built()
+        lay_out(net.module, self._device.type)
+        return Subject(net)
 
     def _built(self) -> Net:
         net = self.package.build()

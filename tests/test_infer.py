@@ -114,7 +114,7 @@ def test_bytes_that_are_no_image_are_refused(predictor: Predictor) -> None:
 def test_maps_are_finite_in_0_to_1_and_of_input_size(
     predictor: Predictor, images: Images, method: str
 ) -> None:
-    maps = predictor.explain(images[:2], method)
+    maps = predictor.explain(images[:2], method).checked().maps[:, 0]
     assert (maps.shape, maps.dtype) == ((2, 32, 32), np.float32)
     assert np.isfinite(maps).all()
     assert maps.min() >= 0
@@ -126,13 +126,13 @@ def test_without_a_target_the_predicted_class_is_explained(
 ) -> None:
     target = predictor.predict(images[:1]).argmax(axis=1)
     np.testing.assert_array_equal(
-        predictor.explain(images[:1], "gradcam"),
-        predictor.explain(images[:1], "gradcam", {}, target),
+        predictor.explain(images[:1], "gradcam").maps,
+        predictor.explain(images[:1], "gradcam", {}, target).maps,
     )
 
 
 def test_a_target_that_is_no_class_is_refused(predictor: Predictor, images: Images) -> None:
-    with pytest.raises(ExplainError, match=r"Classes count 0\.\.2"):
+    with pytest.raises(ExplainError, match=r"They count 0\.\.2"):
         predictor.explain(images[:1], "gradcam", {}, np.array([3]))
 
 
@@ -157,13 +157,13 @@ def test_explaining_changes_no_prediction(predictor: Predictor, images: Images) 
 def test_threads_that_explain_and_predict_at_once_get_the_answers_of_one_thread(
     predictor: Predictor, images: Images
 ) -> None:
-    expected = [predictor.explain(images[i : i + 1], "gradcam") for i in range(4)]
+    expected = [predictor.explain(images[i : i + 1], "gradcam").maps for i in range(4)]
     shares = predictor.predict(images)
     found: dict[int, np.ndarray] = {}
     wrong: list[int] = []
 
     def explain(place: int) -> None:
-        found[place] = predictor.explain(images[place : place + 1], "gradcam")
+        found[place] = predictor.explain(images[place : place + 1], "gradcam").maps
 
     def predict() -> None:
         wrong.extend(i for i in range(10) if not np.allclose(predictor.predict(images), shares))

@@ -64,7 +64,7 @@ def _answer(
     [shares] = predictor.predict(pictures)
     predicted = predictor.classes[int(shares.argmax())]
     target = predictor.index(class_ or predicted)
-    [map_] = predictor.explain(pictures, method, {}, np.array([target]))
+    map_ = predictor.explain(pictures, method, {}, np.array([target])).checked().maps[0, 0]
     if out is not None:
         _write_png(overlay(pixels(data), map_), out)
     row, column = np.unravel_index(map_.argmax(), map_.shape)

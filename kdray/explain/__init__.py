@@ -1,1 +1,10 @@
-"""Explanations: one method a file, each ``explain(params, net, images, target) -> maps``."""
+"""Explanations: one method a file, ``explain(params, subject, images, classes) -> Raw``.
+
+Every part takes any number of classes for each image at once; ``explain_with`` scales its maps,
+times it, and says which maps show nothing.
+"""
+
+from kdray.explain._making import Explanation, explain_with
+from kdray.explain._subject import Raw, Subject
+
+__all__ = ["Explanation", "Raw", "Subject", "explain_with"]

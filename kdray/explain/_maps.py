@@ -6,41 +6,37 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from kdray.errors import ExplainError
+#: A map whose values differ by less than this share of the largest is constant but for rounding.
+ROUNDING = 1e-6
 
-_REMEDY = "Explain with another method, or give the setting `tap` another layer."
 
-
-def finished(maps: Tensor, image_size: tuple[int, int], method: str) -> Tensor:
+def scaled(maps: Tensor, image_size: tuple[int, int]) -> Tensor:
     """Return maps at the image's size (bilinear), each scaled to [0, 1] by its own range.
 
     Args:
-        maps: ``[B, h, w]``, of any range.
+        maps: ``[B, K, h, w]``, of any range.
         image_size: Height and width of the images.
-        method: Name of the explanation, for the error.
 
     Returns:
-        float32 ``[B, H, W]``.
-
-    Raises:
-        ExplainError: A map is blank or not finite.
+        float32 ``[B, K, H, W]``; a constant map has no range and becomes NaN.
     """
-    full = interpolate(maps.detach().float()[:, None], image_size, mode="bilinear")[:, 0]
-    refuse_blank(full, method)
-    low, high = full.amin(dim=(1, 2), keepdim=True), full.amax(dim=(1, 2), keepdim=True)
+    full = maps.float()
+    if full.shape[2:] != image_size:
+        full = interpolate(full, image_size, mode="bilinear")
+    low, high = full.amin(dim=(2, 3), keepdim=True), full.amax(dim=(2, 3), keepdim=True)
     return (full - low) / (high - low)
 
 
-def refuse_blank(maps: Tensor, method: str) -> None:
-    """Raise for the first map ``[H, W]`` of ``[B, H, W]`` that shows nothing.
-
-    Raises:
-        ExplainError: A map is constant, or holds NaN or infinite values; says which image.
-    """
-    for index, values in enumerate(maps):
-        where = f"{method}, image {index}"
-        if not torch.isfinite(values).all():
-            raise ExplainError(where, "the map holds NaN or infinite values.", _REMEDY)
-        low, high = float(values.min()), float(values.max())
-        if high - low <= 1e-6 * max(abs(low), abs(high)):
-            raise ExplainError(where, f"the map is blank: every value is {high:.3g}.", _REMEDY)
+def blank_reasons(maps: Tensor) -> dict[tuple[int, int], str]:
+    """Return (image, place) -> why that map of ``[B, K, h, w]`` is constant or not finite."""
+    flat = maps.float().flatten(2)
+    low, high = flat.amin(dim=2), flat.amax(dim=2)
+    finite = torch.isfinite(low) & torch.isfinite(high)  # NaN wins amin and amax
+    constant = high - low <= ROUNDING * torch.maximum(low.abs(), high.abs())
+    reasons = {}
+    for image, place in torch.nonzero(constant | ~finite).tolist():
+        if not finite[image, place]:
+            reasons[image, place] = "the map holds NaN or infinite values."
+        else:
+            reasons[image, place] = f"the map is blank: every value is {high[image, place]:.3g}."
+    return reasons

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,47 +13,94 @@ from torch import Tensor, nn
 from kdray.net import Net, Tap
 
 
-@contextmanager
-def untouched(module: nn.Module) -> Iterator[None]:
-    """Restore on leaving: training mode, ``requires_grad`` and gradients of all parameters.
+@dataclass(frozen=True)
+class Head:
+    """A forward pass whose gradients begin at a tap.
 
-    Inside, no parameter asks for a gradient.
+    Args:
+        logits: ``[B, C]``.
+        output: What the layer at the tap gave, in its own layout; a leaf with gradient.
+        maps: The same as ``[B, D, h, w]``.
     """
-    modes = [(part, part.training) for part in module.modules()]
-    weights = [(weight, weight.requires_grad, weight.grad) for weight in module.parameters()]
-    try:
-        for weight, _, _ in weights:
-            weight.requires_grad_(False)
-        yield
-    finally:
-        for part, training in modes:
-            part.training = training
-        for weight, requires_grad, grad in weights:
-            weight.requires_grad_(requires_grad)
-            weight.grad = grad
+
+    logits: Tensor
+    output: Tensor
+    maps: Tensor
 
 
-@contextmanager
-def gradients_from(net: Net, tap: str) -> Iterator[None]:
-    """Let gradients start at a tap, so that a backward pass ends there.
+def head_from(net: Net, tap: str, images: Tensor) -> Head:
+    """Return one forward pass that keeps nothing before the tap.
 
-    The forward pass up to the tap then keeps nothing, and the maps are those of a backward pass
-    through the whole network.
+    A backward pass from the logits then ends at the tap, and its gradients there are those of a
+    backward pass through the whole network.
+
+    Args:
+        net: The classifier; no weight asks for a gradient.
+        tap: Name of the tap.
+        images: ``[B, c, H, W]``.
+
+    Raises:
+        ModelError: The network has no such tap.
     """
+    seen: list[Tensor] = []
 
     def restart(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        seen.append(output.detach().requires_grad_())
         # A clone, for the next layer may work in place, which a leaf with gradient forbids.
-        return output.detach().requires_grad_().clone()
+        return seen[0].clone()
 
-    handle = net.layer(tap).register_forward_hook(restart)
+    with hooked(net.layer(tap), restart), torch.enable_grad():
+        logits = net.module(images)
+    return Head(logits, seen[0], net.taps[tap].as_maps(seen[0]))
+
+
+def gradients_of(head: Head, net: Net, tap: str, classes: Tensor) -> Iterator[Tensor]:
+    """Yield the gradients of the logits of ``classes[:, 0]``, ``classes[:, 1]``, ... in turn.
+
+    Args:
+        head: The forward pass.
+        net: Its network.
+        tap: Its tap.
+        classes: int64 ``[B, K]``.
+
+    Yields:
+        ``[B, D, h, w]`` for each of the ``K`` places.
+    """
+    last = classes.shape[1] - 1
+    for place in range(classes.shape[1]):
+        score = head.logits.gather(1, classes[:, place : place + 1]).sum()
+        [gradient] = torch.autograd.grad(score, head.output, retain_graph=place < last)
+        yield net.taps[tap].as_maps(gradient)
+
+
+def maps_at(net: Net, taps: Sequence[str], images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return logits ``[B, C]`` and the maps ``[B, D, h, w]`` at each tap, without gradients.
+
+    The maps are the caller's own: layers that work in place (DenseNet's last ReLU) do not reach
+    them.
+
+    Raises:
+        ModelError: The network has no such tap.
+    """
+    seen: dict[str, Tensor] = {}
+    with ExitStack() as stack, torch.no_grad():
+        for name in taps:
+            stack.enter_context(hooked(net.layer(name), _copying(seen, name, net.taps[name])))
+        return net.module(images), seen
+
+
+def _copying(seen: dict[str, Tensor], name: str, tap: Tap) -> Callable[..., None]:
+    def hook(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        seen[name] = tap.as_maps(output.clone())
+
+    return hook
+
+
+@contextmanager
+def hooked(layer: nn.Module, hook: Callable[..., Any]) -> Iterator[None]:
+    """Set a forward hook for a while."""
+    handle = layer.register_forward_hook(hook)
     try:
-        with torch.inference_mode(False), torch.enable_grad():
-            yield
+        yield
     finally:
         handle.remove()
-
-
-def as_maps(tap: Tap) -> Callable[[Tensor], Tensor]:
-    """Return pytorch-grad-cam's ``reshape_transform`` of a tap: its output to ``[B, D, h, w]``."""
-    # A clone, for the next layer may overwrite its input (DenseNet's last ReLU does).
-    return lambda output: tap.as_maps(output).clone()

@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from kdray.explain._maps import finished
-from kdray.net import Net, Wants, look
+from kdray.explain._subject import Raw, Subject
+from kdray.explain._watch import maps_at
 from kdray.spec.strict import Strict
+
+#: Whether the map of a class differs from that of another.
+CLASSWISE = False
 
 
 class Params(Strict):
@@ -21,22 +23,18 @@ class Params(Strict):
     """Which layer: `cam` (the model's own choice) or `stage1`, `stage2`, ..."""
 
 
-def explain(params: Params, net: Net, images: Tensor, target: Tensor) -> Tensor:
+def explain(params: Params, subject: Subject, images: Tensor, classes: Tensor) -> Raw:
     """Return where the layer is active for each image, in one forward pass.
 
     Args:
         params: The settings.
-        net: The classifier in eval mode; unchanged on return.
+        subject: The classifier.
         images: ``[B, c, H, W]``, standardised.
-        target: ``[B]``, class indices; the map does not depend on them.
-
-    Returns:
-        float32 ``[B, H, W]`` in [0, 1].
+        classes: int64 ``[B, K]``; the map does not depend on them.
 
     Raises:
-        ExplainError: A map is blank or not finite.
         ModelError: The network has no such tap.
     """
-    with torch.no_grad():
-        maps = look(net, images, Wants((params.tap,))).maps[params.tap].mean(dim=1)
-    return finished(maps, (images.shape[2], images.shape[3]), "featuremaps")
+    _, maps = maps_at(subject.net, (params.tap,), images)
+    mean = maps[params.tap].mean(dim=1, keepdim=True)
+    return Raw(mean.expand(-1, classes.shape[1], -1, -1), forwards=len(images))

@@ -3,22 +3,20 @@
 arXiv:1910.01279, algorithm 1. Every channel of the layer, enlarged and scaled to [0, 1], masks
 the image; the map is ReLU(sum_k w_k A_k). The variant is pytorch-grad-cam's: w is the softmax over
 channels of the raw logit of the class (the paper first subtracts the logit of a blank image, which
-the softmax cancels).
+the softmax cancels). One forward pass a channel serves all classes.
 
 Differs: the paper's own code weighs by the class probability, without a softmax over channels.
 """
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.nn.functional import interpolate
 
-from kdray.explain._maps import finished
-from kdray.explain._watch import as_maps, untouched
-from kdray.net import Net
+from kdray.explain._subject import Raw, Subject
+from kdray.explain._watch import maps_at
 from kdray.spec.strict import Strict
 
 
@@ -31,48 +29,36 @@ class Params(Strict):
     """Masked images in one forward pass; changes speed and memory, not the map."""
 
 
-def explain(params: Params, net: Net, images: Tensor, target: Tensor) -> Tensor:
-    """Return where each image speaks for its target class, in one forward pass per channel.
-
-    Images are explained one by one, since the library holds all masked copies of an image at
-    once: D * (c + 2) * H * W floats for a layer of D channels (576 channels at 224 px: 0.6 GB).
-    Only one call at a time may look into the same network.
+def explain(params: Params, subject: Subject, images: Tensor, classes: Tensor) -> Raw:
+    """Return where each image speaks for its classes, in one forward pass a channel.
 
     Args:
         params: The settings.
-        net: The classifier in eval mode; unchanged on return.
+        subject: The classifier.
         images: ``[B, c, H, W]``, standardised.
-        target: ``[B]``, class indices.
-
-    Returns:
-        float32 ``[B, H, W]`` in [0, 1].
+        classes: int64 ``[B, K]``.
 
     Raises:
-        ExplainError: A map is blank or not finite.
         ModelError: The network has no such tap.
     """
-    from pytorch_grad_cam import ScoreCAM, score_cam  # slow to import
-    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+    _, seen = maps_at(subject.net, (params.tap,), images)
+    maps = seen[params.tap]
+    found = [
+        _one(subject, image, values, wanted, params.batch_size)
+        for image, values, wanted in zip(images, maps, classes, strict=True)
+    ]
+    return Raw(torch.stack(found), forwards=len(images) * (1 + maps.shape[1]))
 
-    score_cam.tqdm = SimpleNamespace(tqdm=iter)  # it draws a progress bar for every image
-    layer, tap = net.layer(params.tap), net.taps[params.tap]
-    with untouched(net.module), torch.no_grad():
-        cam = ScoreCAM(net.module, [layer], reshape_transform=as_maps(tap))
-        cam.batch_size = params.batch_size
-        watched = cam.activations_and_grads
 
-        def drop(*_: object) -> None:
-            del watched.activations[1:]  # those of masked images, which the library would keep
-
-        handle = net.module.register_forward_hook(drop)
-        # Not as a context manager: leaving the library's own hides any IndexError.
-        try:
-            maps = [
-                torch.from_numpy(cam(image[None], [ClassifierOutputTarget(index)]))
-                for image, index in zip(images, target.tolist(), strict=True)
-            ]
-        finally:
-            handle.remove()
-            watched.release()
-    found = torch.cat(maps).to(images.device)
-    return finished(found, (images.shape[2], images.shape[3]), "scorecam")
+def _one(
+    subject: Subject, image: Tensor, maps: Tensor, classes: Tensor, batch_size: int
+) -> Tensor:
+    """Return the maps ``[K, h, w]`` of one image ``[c, H, W]`` from the layer's ``[D, h, w]``."""
+    logits = []
+    for some in torch.split(maps, batch_size):
+        masks = interpolate(some[None], image.shape[1:], mode="bilinear", align_corners=True)[0]
+        low, high = masks.amin(dim=(1, 2)), masks.amax(dim=(1, 2))
+        masks = (masks - low[:, None, None]) / (high - low).clamp_min(1e-8)[:, None, None]
+        logits.append(subject.forward(image * masks[:, None]))
+    weights = torch.cat(logits)[:, classes].softmax(dim=0)  # [D, K]
+    return torch.einsum("dk,dhw->khw", weights, maps).relu()

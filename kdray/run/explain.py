@@ -161,8 +161,8 @@ def _map(predictor: Predictor, image: NDArray[np.uint8], label: int, part: Part)
     started = time.perf_counter()
     try:
         target = np.array([label], dtype=np.int64)
-        maps = predictor.explain(image[None], part.name, part.params, target)
-        found: NDArray[np.float32] | str = np.asarray(maps[0], dtype=np.float32)
+        explained = predictor.explain(image[None], part.name, part.params, target)
+        found: NDArray[np.float32] | str = explained.checked().maps[0, 0]
     except (ExplainError, ModelError) as error:  # a model without the place it looks at, say
         found = error.problem
     return _Made(found, 1000 * (time.perf_counter() - started))

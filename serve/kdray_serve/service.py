@@ -87,7 +87,8 @@ class Models:
         target = target or answer["prediction"]
         wanted = np.array([predictor.classes.index(target)])
         try:
-            [found] = predictor.explain(image[None], method, self._settings[method], wanted)
+            explained = predictor.explain(image[None], method, self._settings[method], wanted)
+            found = explained.checked().maps[0, 0]
         except ExplainError as error:
             raise Refusal(422, f"There is no heat map for this image: {error}") from error
         answer["milliseconds"] = _milliseconds(started)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from kdray.explain import Explanation, Subject, explain_with
 from kdray.net import Net, Tap
 
 SIZE = 16
@@ -45,6 +46,30 @@ def colour_net(layout: str = "NCHW") -> Net:
     return Net(Colours(layout).eval(), {"cam": tap, "stage1": Tap("colours")})
 
 
+def explained(
+    name: str, net: Net, images: Tensor, classes: Tensor | None = None, **params: object
+) -> Explanation:
+    """Return class 0 of the first image, class 1 of the second, explained."""
+    wanted = torch.tensor([[0], [1]]) if classes is None else classes
+    return explain_with(name, Subject(net), images, wanted, params)
+
+
+@pytest.fixture
+def explain() -> Callable[..., Explanation]:
+    return explained
+
+
+@pytest.fixture
+def maps_of() -> Callable[..., Tensor]:
+    """Return a call as ``explained``, giving the first map of each image, never blank."""
+
+    def call(*arguments: object, **params: object) -> Tensor:
+        found = explained(*arguments, **params).checked()  # type: ignore[arg-type]
+        return torch.from_numpy(found.maps[:, 0])
+
+    return call
+
+
 @pytest.fixture
 def build() -> Callable[..., Net]:
     return colour_net
@@ -62,3 +87,14 @@ def images() -> Tensor:
     images[:, 0, *RED] = 1.0
     images[:, 1, *GREEN] = 0.5
     return images
+
+
+@pytest.fixture
+def random_net() -> Net:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        first, head = nn.Conv2d(3, 6, 3, stride=4), nn.Linear(6 * 4 * 4, 3)
+        first.bias.data += 0.5  # mostly positive maps and gradients: an untrained network's
+        head.weight.data += 0.02  # may all be negative, and its map blank
+        module = nn.Sequential(first, nn.ReLU(inplace=True), nn.Flatten(), head)
+    return Net(module.eval(), {"cam": Tap("0")})

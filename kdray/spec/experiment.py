@@ -254,14 +254,23 @@ class Evaluate(Strict):
 
 
 class Explain(Strict):
-    """Explanations of teacher and student, side by side in one figure."""
+    """Explanations of teachers and students: drawn, scored, and compared with each other."""
 
     methods: Many[PartRef] = tuple(
-        Part(name=name) for name in ("gradcam", "scorecam", "featuremaps")
+        Part(name=name) for name in ("gradcam", "scorecam_fast", "featuremaps")
     )
-    """Parts of `kdray explainers`."""
+    """Parts of `kdray explainers`, or their presets."""
     images: int = Field(4, ge=1, le=64)
-    """Test images in the figure, drawn evenly from the classes."""
+    """Test images in the figures, drawn evenly from the classes."""
+    scored: int = Field(16, ge=0)
+    """Test images, drawn evenly from the classes, that explanations of every model are scored on;
+    0: none are scored."""
+    models: Literal["all", "best"] = "all"
+    """Students whose explanations are scored: those of every run, or the best one alone; teachers
+    always are."""
+    sanity: bool = True
+    """Check the explanations of the teachers and of the best student by randomising weights, and
+    by small noise, on up to 8 of the scored images."""
 
 
 class Promote(Strict):
@@ -339,7 +348,7 @@ class Experiment(Strict):
     evaluate: Evaluate = Evaluate()
     """How the best settings are measured."""
     explain: Explain = Explain()
-    """The explanations in the figure."""
+    """How models are explained, and explanations measured."""
     promote: Promote = Promote()
     """Where the best student is kept."""
     resources: Resources = Resources()

@@ -92,6 +92,15 @@ class Predictor:
             logits = self._net.module(self._standard(images))
             return self._numbers(logits.float().softmax(dim=1))
 
+    def answers(self, images: Images) -> Floats:
+        """Return ``predict`` of many changed images, by the fastest runtime that agrees with it.
+
+        For measuring explanations, thousands of images at a time; it waits for explanations.
+        """
+        with self._lock:
+            logits = self._subject.forward(self._standard(images))
+        return self._numbers(logits.float().softmax(dim=1))
+
     def explain(
         self,
         images: Images,

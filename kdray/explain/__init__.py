@@ -4,7 +4,8 @@ Every part takes any number of classes for each image at once; ``explain_with`` 
 times it, and says which maps show nothing.
 """
 
+from kdray.explain._layers import layer_maps
 from kdray.explain._making import Explanation, explain_with
 from kdray.explain._subject import Raw, Subject
 
-__all__ = ["Explanation", "Raw", "Subject", "explain_with"]
+__all__ = ["Explanation", "Raw", "Subject", "explain_with", "layer_maps"]

@@ -1,19 +1,27 @@
 """Average feature map: the mean over a layer's channels, whatever the class.
 
 "A Knowledge Distillation-Based Approach to Enhance Transparency of Classifier Models"
-(arXiv:2502.15959): A(i, j) = (1 / N) sum_k F_k(i, j) over the N channels of a layer.
+(arXiv:2502.15959): A(i, j) = (1 / N) sum_k F_k(i, j) over the N channels of a layer, as they are:
+negative values pull the mean down. The paper draws all layers of its student in a row; one call of
+this part draws one of them, ``kdray.explain.layer_maps`` all of them from one forward pass.
 """
 
 from __future__ import annotations
 
 from torch import Tensor
 
+from kdray.explain._layers import layer_maps
 from kdray.explain._subject import Raw, Subject
-from kdray.explain._watch import maps_at
 from kdray.spec.strict import Strict
 
 #: Whether the map of a class differs from that of another.
 CLASSWISE = False
+#: What it costs beside the answer itself, in words.
+COST = "1 forward pass"
+PRESETS = {
+    "average-feature-map": {"params": {}, "source": "arXiv:2502.15959"},
+    "feature-maps": {"params": {}, "source": "arXiv:2502.15959"},
+}
 
 
 class Params(Strict):
@@ -35,6 +43,5 @@ def explain(params: Params, subject: Subject, images: Tensor, classes: Tensor) -
     Raises:
         ModelError: The network has no such tap.
     """
-    _, maps = maps_at(subject.net, (params.tap,), images)
-    mean = maps[params.tap].mean(dim=1, keepdim=True)
-    return Raw(mean.expand(-1, classes.shape[1], -1, -1), forwards=len(images))
+    _, [mean] = layer_maps(subject, images, (params.tap,))
+    return Raw(mean[:, None].expand(-1, classes.shape[1], -1, -1), forwards=len(images))

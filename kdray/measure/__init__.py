@@ -1,9 +1,18 @@
 """Results to numbers: scores, intervals, cost, agreement of explanations."""
 
-from kdray.measure.agreement import map_agreement, pointing_game
+from kdray.measure._maps import on_grid, random_maps
+from kdray.measure.agreement import (
+    map_agreement,
+    mean_agreement,
+    pointing_game,
+    top1_agreement,
+)
 from kdray.measure.cost import cost, costs
-from kdray.measure.faithfulness import faithfulness, masked, over_images
+from kdray.measure.definitions import DEFINITIONS, Definition
+from kdray.measure.faithfulness import MapScores, faithfulness, map_scores, masked, over_images
 from kdray.measure.fast import validation_scores
+from kdray.measure.localisation import localisation
+from kdray.measure.removal import Removal
 from kdray.measure.scores import scores
 from kdray.measure.statistics import (
     bootstrap_interval,
@@ -14,18 +23,28 @@ from kdray.measure.statistics import (
 )
 
 __all__ = [
+    "DEFINITIONS",
+    "Definition",
+    "MapScores",
+    "Removal",
     "bootstrap_interval",
     "cost",
     "costs",
     "faithfulness",
     "interval",
+    "localisation",
     "map_agreement",
+    "map_scores",
     "masked",
+    "mean_agreement",
+    "on_grid",
     "over_images",
     "paired_bootstrap",
     "paired_bootstrap_of_runs",
     "paired_difference",
     "pointing_game",
+    "random_maps",
     "scores",
+    "top1_agreement",
     "validation_scores",
 ]

@@ -233,7 +233,7 @@ def _agreement(
         ]
         if pairs:
             ours, theirs = (np.stack(side) for side in zip(*pairs, strict=True))
-            found[part.name] = measure.map_agreement(ours, theirs)
+            found[part.name] = measure.mean_agreement(ours, theirs)
     return {"agreement": found}
 
 

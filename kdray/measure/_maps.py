@@ -1,0 +1,119 @@
+"""Small things that all scores of maps share: which are blank, on which grid, how alike."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch.nn.functional import adaptive_avg_pool2d
+
+Maps = NDArray[np.floating[Any]]
+Values = NDArray[np.float64]
+#: Largest side of the common grid on which maps of two networks are compared.
+GRID = 56
+#: Gaussian window of the SSIM, in pixels of the grid: 11 x 11, as in Wang et al. (2004).
+SIGMA, RADIUS = 1.5, 5
+#: A map of a smaller range is constant but for rounding.
+_ROUNDING = 1e-9
+
+
+def on_grid(maps: Maps, side: int = GRID) -> NDArray[np.float32]:
+    """Return maps ``[N, H, W]`` averaged down to at most ``side`` x ``side``; never enlarged.
+
+    Whatever finer structure a map has comes from its enlargement, and costs time.
+    """
+    height, width = maps.shape[1:]
+    values = np.asarray(maps, dtype=np.float32)
+    if max(height, width) <= side:
+        return values
+    size = (min(height, side), min(width, side))
+    return np.asarray(adaptive_avg_pool2d(torch.from_numpy(values), size).numpy())
+
+
+def random_maps(count: int, size: int, seed: int, cells: int = 7) -> NDArray[np.float32]:
+    """Return smooth random maps: what a score is worth without looking at the model.
+
+    Args:
+        count: How many, ``N``.
+        size: Height and width, pixels.
+        seed: The same seed gives the same maps.
+        cells: Rows and columns of independent values: the coarseness of a class activation map.
+
+    Returns:
+        float32 ``[N, size, size]`` in [0, 1].
+    """
+    values = np.random.default_rng(seed).random((count, cells, cells), dtype=np.float32)
+    grown = [_resized(item, size) for item in values]
+    return np.stack([(item - item.min()) / np.ptp(item) for item in grown])
+
+
+def _resized(values: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    return np.asarray(Image.fromarray(values).resize((size, size), Image.Resampling.BICUBIC))
+
+
+def rows_of(maps: NDArray[Any]) -> Values:
+    """Return maps ``[N, H, W]`` as ``[N, H * W]``."""
+    values = np.asarray(maps, dtype=np.float64)
+    return values.reshape(len(values), math.prod(values.shape[1:]))
+
+
+def usable(maps: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which of ``N`` maps are finite and not constant."""
+    rows = rows_of(maps)
+    known = np.asarray(np.isfinite(rows).all(axis=1))
+    return np.asarray(known & (np.ptp(np.where(known[:, None], rows, 0), axis=1) > _ROUNDING))
+
+
+def pearson(first: NDArray[Any], second: NDArray[Any]) -> Values:
+    """Return the correlation over pixels of each pair of ``N`` maps; NaN where one is blank."""
+    found = np.full(len(first), np.nan)
+    both = usable(first) & usable(second)
+    ours, theirs = _standardised(rows_of(first)[both]), _standardised(rows_of(second)[both])
+    found[both] = (ours * theirs).sum(axis=1)
+    return found
+
+
+def _standardised(rows: Values) -> Values:
+    """Return rows of mean 0 and length 1."""
+    centred = rows - rows.mean(axis=1, keepdims=True)
+    return np.asarray(centred / np.sqrt((centred**2).sum(axis=1, keepdims=True)))
+
+
+def ssim(first: NDArray[Any], second: NDArray[Any]) -> Values:
+    """Return the structural similarity of each pair of ``N`` maps in [0, 1]; NaN where blank.
+
+    Wang et al. (2004): Gaussian window of 11 x 11 pixels with standard deviation 1.5, data range
+    1, mean over the places where the window fits; of a map smaller than it, the middle alone.
+    """
+    from skimage.metrics import structural_similarity  # imports scipy
+
+    margin = min(RADIUS, (min(first.shape[1:]) - 1) // 2)
+    how = {"data_range": 1.0, "gaussian_weights": True, "sigma": SIGMA, "win_size": 2 * margin + 1}
+    found = np.full(len(first), np.nan)
+    for index in np.flatnonzero(usable(first) & usable(second)):
+        pair = (np.asarray(maps[index], dtype=np.float64) for maps in (first, second))
+        found[index] = structural_similarity(*pair, use_sample_covariance=False, **how)
+    return found
+
+
+def overlap(first: NDArray[Any], second: NDArray[Any], share: float = 0.2) -> Values:
+    """Return the intersection over union of the highest ``share`` of pixels of each pair of maps.
+
+    The highest pixels of a map are those above its own quantile, so that ties at the quantile
+    fall out together. NaN where a map is blank or has no pixel above it.
+    """
+    found = np.full(len(first), np.nan)
+    both = usable(first) & usable(second)
+    ours, theirs = (_highest(rows_of(maps)[both], share) for maps in (first, second))
+    union = (ours | theirs).sum(axis=1)
+    shared = (ours & theirs).sum(axis=1) / np.maximum(union, 1)
+    found[both] = np.where(ours.any(axis=1) & theirs.any(axis=1), shared, np.nan)
+    return found
+
+
+def _highest(rows: Values, share: float) -> NDArray[np.bool_]:
+    return np.asarray(rows > np.quantile(rows, 1 - share, axis=1, keepdims=True))

@@ -70,11 +70,14 @@ class Preset:
 
 def names(folder: str) -> list[str]:
     """Return the names of the parts in a folder of ``FOLDERS``, sorted."""
-    return sorted(
-        path.stem
-        for path in (Path(__file__).parent / folder).glob("*.py")
-        if not path.stem.startswith("_")
-    )
+    return list(_files(folder))
+
+
+@cache
+def _files(folder: str) -> tuple[str, ...]:
+    # Each explanation asks several times, and listing the folder takes as long as a small layer.
+    found = (path.stem for path in (Path(__file__).parent / folder).glob("*.py"))
+    return tuple(sorted(name for name in found if not name.startswith("_")))
 
 
 @cache

@@ -66,6 +66,7 @@ def show(model: ModelVersion, registry: RegistryUri = "registry", json: Json = F
     print_table(f"{facts['name']}, version {facts['version']}", ("field", "value"), _what(facts))
     if summary:
         print_table("Scores", ("split", "score", "value"), _scores(summary))
+    _show_explanations(facts["metrics"].get("explanations") or {})
     costs = {key: f"{value:,}" for key, value in facts["metrics"].get("cost", {}).items()}
     for title, tree in (("Cost", costs), ("Lineage", facts["lineage"])):
         if tree:
@@ -139,6 +140,18 @@ def _scores(summary: dict[str, Any]) -> list[tuple[str, str, str]]:
         for score, value in scores.items()
         if value is not None
     ]
+
+
+def _show_explanations(explanations: dict[str, Any]) -> None:
+    from kdray.registry.explained import agreement_table, score_table, verdicts
+
+    for title, (head, rows) in (
+        ("Explanations", score_table(explanations)),
+        ("Agreement with the teacher's maps", agreement_table(explanations)),
+        ("Maps of randomised weights", (["method", "verdict"], list(verdicts(explanations)))),
+    ):
+        if rows:
+            print_table(title, head, rows)
 
 
 def _joined(items: Any) -> str:

@@ -2,6 +2,15 @@
 
 from kdray.registry.card import model_card
 from kdray.registry.package import Package, read_package, write_package
+from kdray.registry.teacher import teacher_of
 from kdray.registry.versions import Registry, locate
 
-__all__ = ["Package", "Registry", "locate", "model_card", "read_package", "write_package"]
+__all__ = [
+    "Package",
+    "Registry",
+    "locate",
+    "model_card",
+    "read_package",
+    "teacher_of",
+    "write_package",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from kdray.registry.explained import agreement_table, score_table, verdicts
 from kdray.registry.package import Package
 
 #: Said on the card, on the page and in the answers of the service.
@@ -30,7 +31,8 @@ def model_card(package: Package, metrics: Mapping[str, Any], title: str = "") ->
     Args:
         package: The package.
         metrics: Its ``metrics.json``: ``summary``, ``cost`` and ``against_alone`` of a model of
-            ``results.json``, ``confidence`` and ``dataset`` of the job; all optional.
+            ``results.json``, ``confidence`` and ``dataset`` of the job, and what its
+            ``explanations`` say of this model; all optional.
         title: The heading; empty: the model's id.
     """
     blocks = [
@@ -40,6 +42,7 @@ def model_card(package: Package, metrics: Mapping[str, Any], title: str = "") ->
         *_data(package, metrics.get("dataset", {})),
         *_scores(metrics.get("summary", {}), metrics.get("confidence", 0.95)),
         *_comparison(metrics.get("against_alone") or {}),
+        *_explanations(metrics.get("explanations") or {}),
         *_costs(metrics.get("cost", {})),
         *_lineage(package),
         *_limits(package, metrics),
@@ -128,6 +131,28 @@ def _difference(value: Mapping[str, Any]) -> str:
     if value.get("low") is not None and value.get("high") is not None:
         text += f" [{value['low']:+.3f}, {value['high']:+.3f}]"
     return f"{text}, p = {value['p']:.3g}" if value.get("p") is not None else text
+
+
+def _explanations(explanations: Mapping[str, Any]) -> list[str]:
+    head, rows = score_table(explanations)
+    blocks = []
+    if rows:
+        scored = explanations.get("scored") or {}
+        images = f"{scored['images']} images" if scored.get("images") else "images"
+        blocks = [
+            _table(head, rows),
+            f"Mean over {images} of the {scored.get('split', 'test')} split, with its interval. "
+            "The row `random` is a map of chance: a method no better than it explains nothing.",
+        ]
+    head, rows = agreement_table(explanations)
+    if rows:
+        said = "How alike the maps are to the teacher's, and to its maps of other images (chance)."
+        blocks += [_table(head, rows), said]
+    sane = list(verdicts(explanations))
+    if sane:
+        said = "Whether the maps change when the weights are made random (passed) or not (failed)."
+        blocks += [_table(("method", "randomised weights"), sane), said]
+    return ["## Explanations", *blocks] if blocks else []
 
 
 def _costs(cost: Mapping[str, Any]) -> list[str]:

@@ -120,6 +120,12 @@ class Package:
         net.module.eval()
         return net
 
+    @property
+    def window(self) -> tuple[float, float] | None:
+        """Centre and width of the values that training was shown of DICOM images, if it chose."""
+        chosen = self.lineage.get("window")
+        return None if chosen is None else (float(chosen["center"]), float(chosen["width"]))
+
     def metrics(self) -> dict[str, Any]:
         """Return ``metrics.json``; empty where the package has none."""
         file = self.folder / "metrics.json"

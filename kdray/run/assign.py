@@ -98,11 +98,13 @@ def student(
 
 
 def _lineage(plan: Plan, step: Step) -> dict[str, Any]:
+    window = plan.job.data.window
     return {
         "job": plan.job.name,
         "step": step.id,
         "dataset_key": plan.prepare.key,
         "source": plan.job.data.source.name,
+        "window": None if window is None else window.model_dump(mode="json"),
         "kdray": __version__,
     }
 

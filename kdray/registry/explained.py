@@ -1,0 +1,101 @@
+"""The scores of a model's explanations in its ``metrics.json``: chosen, and as rows of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+Facts = Mapping[str, Any]
+
+#: Score of a map -> what a table calls it; lower or higher is better as said.
+SCORES = {
+    "deletion_auc": "deletion (low)",
+    "insertion_auc": "insertion (high)",
+    "average_drop": "average drop (low)",
+    "increase": "increase (high)",
+    "retention": "retention (high)",
+    "label_agreement": "label agreement (high)",
+    "prediction_change": "prediction change (high)",
+    "removal_correlation": "removal correlation (high)",
+    "pointing_hit": "pointing game (high)",
+    "energy_inside": "energy inside the mask (high)",
+    "iou_best": "best IoU with the mask (high)",
+}
+#: How alike two maps are -> what a table calls it.
+AGREEMENT = {"pearson": "Pearson", "ssim": "SSIM", "iou20": "IoU of the top 20 %"}
+
+
+def of_model(explanations: Facts, label: str) -> dict[str, Any]:
+    """Return what the explanations of a job say of one model.
+
+    Args:
+        explanations: ``explanations`` of ``results.json``.
+        label: What the job calls the model.
+
+    Returns:
+        ``scored``, ``scores``, ``agreement`` and ``sanity``; empty where nothing was scored.
+    """
+    found = {
+        kind: [row for row in explanations.get(kind) or () if row.get("label") == label]
+        for kind in ("scores", "agreement", "sanity")
+    }
+    if not any(found.values()):
+        return {}
+    return {"scored": explanations.get("scored"), **found}
+
+
+def score_table(explanations: Facts) -> tuple[list[str], list[list[str]]]:
+    """Return head and rows of the scores: a method a row, those that were measured in columns."""
+    rows = explanations.get("scores") or []
+    names = [name for name in SCORES if any(_known(row, name) for row in rows)]
+    head = ["method", *(SCORES[name] for name in names), "blank maps"]
+    return (head, [_score_row(row, names) for row in rows]) if rows else ([], [])
+
+
+def agreement_table(explanations: Facts) -> tuple[list[str], list[list[str]]]:
+    """Return head and rows of the agreement with the teacher, each beside its chance level."""
+    rows = explanations.get("agreement") or []
+    head = ["method", "teacher", *(f"{title} (chance)" for title in AGREEMENT.values())]
+    return (head, [_agreement_row(row) for row in rows]) if rows else ([], [])
+
+
+def verdicts(explanations: Facts) -> Iterator[tuple[str, str]]:
+    """Yield each method with its verdict of the parameter-randomisation check, and stability."""
+    for row in explanations.get("sanity") or ():
+        told = str(row.get("verdict") or "not known")
+        stability = row.get("stability") or {}
+        if stability.get("mean") is not None:
+            told += (
+                f"; Pearson {stability['mean']:.3f} with the map of the image under small noise"
+            )
+        yield str(row["method"]), told
+
+
+def _known(row: Facts, name: str) -> bool:
+    value = (row.get("measures") or {}).get(name) or {}
+    return value.get("mean") is not None
+
+
+def _score_row(row: Facts, names: Sequence[str]) -> list[str]:
+    measures = row.get("measures") or {}
+    cells = [_spread(measures.get(name)) for name in names]
+    blank = f"{row.get('degenerate', 0)} of {row['maps']}" if row.get("maps") else "-"
+    return [str(row["method"]), *cells, blank]
+
+
+def _agreement_row(row: Facts) -> list[str]:
+    values = row.get("all") or {}
+    cells = []
+    for name in AGREEMENT:
+        value, chance = _spread(values.get(name)), values.get(f"chance_{name}") or {}
+        known = chance.get("mean") is not None
+        cells.append(f"{value} ({chance['mean']:.3f})" if known else value)
+    return [str(row["method"]), str(row.get("teacher") or "-"), *cells]
+
+
+def _spread(value: Facts | None) -> str:
+    if not value or value.get("mean") is None:
+        return "-"
+    ends = (value.get("low"), value.get("high"))
+    between = "" if None in ends else f" [{ends[0]:.3f}, {ends[1]:.3f}]"
+    return f"{value['mean']:.3f}{between}"

@@ -1,0 +1,153 @@
+"""The best student and its teacher in the registry, from the results of the steps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from kdray.models import build_model
+from kdray.plan import Plan, make_plan
+from kdray.registry import Registry, read_package, teacher_of, write_package
+from kdray.run.promote import run_promote
+from kdray.spec import Experiment
+from kdray.store import Store
+
+WIDTHS = {"widths": [2] * 5}
+
+
+@dataclass(frozen=True)
+class Info:
+    classes: tuple[str, ...] = ("glioma", "no tumor")
+    image_size: int = 32
+    channels: int = 1
+    mean: tuple[float, ...] = (0.4,)
+    std: tuple[float, ...] = (0.2,)
+
+
+@pytest.fixture
+def finished(tiny_job: dict[str, Any]) -> Callable[..., tuple[Plan, Store]]:
+    """Return a function: fields of the job, score of each method -> plan and filled storage."""
+
+    def make(scores: dict[str, float], **fields: Any) -> tuple[Plan, Store]:
+        job = Experiment.model_validate_json(json.dumps({**tiny_job, **fields}))
+        plan, store = make_plan(job, "images"), Store(job.storage.uri)
+        runs = [(name, step.path, "teacher", {}) for name, step in plan.pretrain.items()]
+        for arm in plan.arms:
+            keys = "+".join(plan.pretrain[name].key for name in arm.arm.teachers)
+            teacher = arm.arm.teacher
+            lineage = {"teacher": teacher and teacher.id, "teacher_key": keys or None}
+            runs += [(arm.arm.label, step.path, "student", lineage) for step in arm.distil]
+        for seed, (label, path, role, lineage) in enumerate(runs):
+            score = next((v for name, v in scores.items() if name in label), 0.0)
+            publish(store, path, seed, role, lineage, score)
+        models = [{"label": label, "summary": {}, "cost": {}} for label, *_ in runs]
+        for path, result in (
+            (plan.prepare.path, {"counts": {}, "hash": "d1"}),
+            (plan.evaluate.path, {"models": models}),
+        ):
+            with store.publish(path, result):
+                pass
+        with store.publish(plan.explain.path, explained([run[0] for run in runs])) as folder:
+            for name in ("explanations.png", "layers.png"):
+                (folder / name).write_bytes(name.encode())
+        return plan, store
+
+    return make
+
+
+def explained(labels: list[str]) -> dict[str, Any]:
+    rows = [{"method": "gradcam", "label": label, "measures": {}} for label in labels]
+    return {"figures": [{"file": "layers.png"}, {"file": "gone.png"}], "scores": rows}
+
+
+def publish(
+    store: Store, path: str, seed: int, role: Any, lineage: dict[str, Any], score: float
+) -> None:
+    net = build_model("cnn5", WIDTHS, channels=1, classes=2, image_size=32, seed=seed)
+    result = {"validation": {"macro_f1": score}, "history": []}
+    with store.publish(path, result) as folder:
+        model = {"name": "cnn5", "params": WIDTHS}
+        who = {"id": path.rpartition("/")[2].partition("-")[0], "role": role}
+        write_package(folder, net, model=model, info=Info(), lineage=lineage, **who)
+
+
+def promoted(plan: Plan, store: Store) -> dict[str, Any]:
+    run_promote(plan, store)
+    return store.finished(plan.promote.path)
+
+
+def test_a_promoted_student_names_its_teacher_which_is_registered_too(
+    finished: Callable[..., tuple[Plan, Store]],
+) -> None:
+    plan, store = finished({"(kd)": 0.9, "alone": 0.5})
+    result = promoted(plan, store)
+    registry = Registry(result["registry"])
+    student = read_package(registry.fetch("tiny", 1))
+    teacher = student.lineage["teacher"]
+    assert (teacher["id"], teacher["name"], teacher["version"]) == ("big", "teacher.big", 1)
+    assert result["teacher"] == teacher
+    found = read_package(teacher_of(student, registry.uri).folder)
+    original = read_package(store.fetch(plan.pretrain["big"].path))
+    assert found.weights.sha256 == original.weights.sha256 == teacher["sha256"]
+    assert registry.aliases("teacher.big") == {"champion": 1}
+
+
+def test_promoting_again_adds_no_version_of_student_or_teacher(
+    finished: Callable[..., tuple[Plan, Store]],
+) -> None:
+    plan, store = finished({"(kd)": 0.9})
+    registry = Registry(promoted(plan, store)["registry"])
+    store.delete(plan.promote.path)
+    run_promote(plan, store)
+    assert (registry.versions("tiny"), registry.versions("teacher.big")) == ([1], [1])
+
+
+def test_two_students_of_one_teacher_share_its_version(
+    finished: Callable[..., tuple[Plan, Store]],
+) -> None:
+    registry = Registry(promoted(*finished({"(kd)": 0.9}))["registry"])
+    promoted(*finished({"(kd)": 0.9}, name="other"))
+    assert registry.names() == ["other", "teacher.big", "tiny"]
+    assert registry.versions("teacher.big") == [1]
+
+
+def test_a_student_that_learnt_alone_brings_no_teacher(
+    finished: Callable[..., tuple[Plan, Store]],
+) -> None:
+    result = promoted(*finished({"(kd)": 0.2, "alone": 0.5}))
+    registry = Registry(result["registry"])
+    assert (registry.names(), result["teacher"]) == (["tiny"], None)
+    assert read_package(registry.fetch("tiny", 1)).lineage["teacher"] is None
+
+
+def test_of_an_ensemble_the_first_member_is_registered(
+    finished: Callable[..., tuple[Plan, Store]], tiny_job: dict[str, Any]
+) -> None:
+    teachers = [{**tiny_job["teachers"][0], "id": name} for name in ("one", "two")]
+    teachers[1]["model"] = {"name": "cnn5", "params": {"widths": [3] * 5}}
+    ensembles = [{"id": "both", "of": ["one", "two"]}]
+    pairs = [{"student": "small", "teacher": "both"}]
+    plan, store = finished({"(kd)": 0.9}, teachers=teachers, ensembles=ensembles, pairs=pairs)
+    teacher = promoted(plan, store)["teacher"]
+    assert (teacher["id"], teacher["of"], teacher["name"]) == (
+        "both",
+        ["one", "two"],
+        "teacher.one",
+    )
+
+
+def test_scores_and_figures_of_explanations_travel_with_student_and_teacher(
+    finished: Callable[..., tuple[Plan, Store]],
+) -> None:
+    result = promoted(*finished({"(kd)": 0.9}))
+    registry = Registry(result["registry"])
+    for name, label in (("tiny", result["label"]), ("teacher.big", "big")):
+        folder = registry.fetch(name, 1)
+        [row] = read_package(folder).metrics()["explanations"]["scores"]
+        assert row["label"] == label
+        assert (folder / "layers.png").read_bytes() == b"layers.png"
+        assert (folder / "explanations.png").exists()

@@ -1,6 +1,6 @@
 """Results to numbers: scores, intervals, cost, agreement of explanations."""
 
-from kdray.measure._maps import on_grid, random_maps
+from kdray.measure._maps import GRID, on_grid, random_maps
 from kdray.measure.agreement import (
     map_agreement,
     mean_agreement,
@@ -13,6 +13,7 @@ from kdray.measure.faithfulness import MapScores, faithfulness, map_scores, mask
 from kdray.measure.fast import validation_scores
 from kdray.measure.localisation import localisation
 from kdray.measure.removal import Removal
+from kdray.measure.robustness import Randomised, RandomisedStage, randomisation, stability
 from kdray.measure.scores import scores
 from kdray.measure.statistics import (
     bootstrap_interval,
@@ -24,8 +25,11 @@ from kdray.measure.statistics import (
 
 __all__ = [
     "DEFINITIONS",
+    "GRID",
     "Definition",
     "MapScores",
+    "Randomised",
+    "RandomisedStage",
     "Removal",
     "bootstrap_interval",
     "cost",
@@ -44,7 +48,9 @@ __all__ = [
     "paired_difference",
     "pointing_game",
     "random_maps",
+    "randomisation",
     "scores",
+    "stability",
     "top1_agreement",
     "validation_scores",
 ]

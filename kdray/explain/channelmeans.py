@@ -1,0 +1,75 @@
+"""Channel-mean activation map of the last convolutional stage, as HDKD's figure 5 draws it.
+
+"HDKD: Hybrid data-efficient knowledge distillation network", figure 5: the output of the last
+block in the last convolutional stage, averaged over its channels; 28 x 28 for the teacher, the
+student alone and the student taught, all at 224 px. No value is rectified or made absolute.
+
+It is the average feature map (`featuremaps`) at another place: of a hybrid network not the last
+map, which transformer blocks make, but the last one that convolutions made. For networks of
+convolutions only both draw the last stage (`featuremaps` where the model's `cam` is).
+
+Differs: figure 5 has the authors' own networks only; for others the last convolutional stage is
+the last stage with more than one cell before the first attention. Swin, PVT and DeiT have none.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from kdray.errors import ModelError
+from kdray.explain._layers import layer_maps, stages
+from kdray.explain._subject import Raw, Subject
+from kdray.net import Net
+from kdray.spec.strict import Strict
+
+#: Whether the map of a class differs from that of another.
+CLASSWISE = False
+#: What it costs beside the answer itself, in words.
+COST = "1 forward pass"
+PRESETS = {"channel-mean": {"params": {}, "source": "HDKD, figure 5"}}
+
+
+class Params(Strict):
+    """Settings of the channel-mean activation map."""
+
+    tap: str | None = None
+    """Which layer: `cam`, `stage1`, `stage2`, ...; null: the last convolutional stage."""
+
+
+def explain(params: Params, subject: Subject, images: Tensor, classes: Tensor) -> Raw:
+    """Return where the last convolutions are active for each image, in one forward pass.
+
+    Args:
+        params: The settings.
+        subject: The classifier.
+        images: ``[B, c, H, W]``, standardised.
+        classes: int64 ``[B, K]``; the map does not depend on them.
+
+    Raises:
+        ModelError: The network has no such tap, or no stage of convolutions.
+    """
+    wanted = convolutional(subject.net) if params.tap is None else (params.tap,)
+    _, maps = layer_maps(subject, images, wanted)
+    mean = next((one for one in reversed(maps) if one[0].numel() > 1), maps[-1])
+    return Raw(mean[:, None].expand(-1, classes.shape[1], -1, -1), forwards=len(images))
+
+
+def convolutional(net: Net) -> tuple[str, ...]:
+    """Return the stages that hold no attention and lie before the first, shallow to deep.
+
+    Raises:
+        ModelError: There is none.
+    """
+    order = [path for path, _ in net.module.named_modules()]
+    first = min((order.index(place.path) for place in net.attention), default=len(order))
+    attends = order[first] if net.attention else ""
+    found = []
+    for name in stages(net):
+        tap = net.taps[name]
+        holds = attends.startswith(f"{tap.path}.")
+        if tap.layout != "tokens" and not holds and order.index(tap.path) < first:
+            found.append(name)
+    if not found:
+        problem = "this model has no stage of convolutions alone."
+        raise ModelError("channelmeans", problem, "Use featuremaps, or give the setting `tap`.")
+    return tuple(found)

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kdray.distill._saliency import saliency, saliency_wants
 from kdray.learn import Batch
 from kdray.models import build_model
 from kdray.net import Look, Net, Wants, look
+from kdray.saliency import saliency, saliency_wants
 
 CHANNELS: Final = 3
 LEARNING_RATE = 1e-3

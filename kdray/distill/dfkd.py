@@ -8,15 +8,15 @@ from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 
 from kdray.distill._method import DistillationMethod, need_teacher
-from kdray.distill._saliency import (
+from kdray.distill._terms import label_loss, softened_kl
+from kdray.net import Look, Net, Wants
+from kdray.saliency import (
     Masking,
     reduced,
     reduced_to_bits,
     saliency,
     saliency_wants,
 )
-from kdray.distill._terms import label_loss, softened_kl
-from kdray.net import Look, Net, Wants
 from kdray.spec.strict import Strict
 from kdray.spec.terms import Direction, LabelLoss, Normalise
 

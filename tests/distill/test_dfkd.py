@@ -7,9 +7,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from kdray.distill._saliency import Masking, saliency
 from kdray.distill.dfkd import Method, Params
 from kdray.net import Look
+from kdray.saliency import Masking, saliency
 from tests.distill.small import Lesson, make_lesson
 
 

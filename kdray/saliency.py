@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdray.distill._terms import exact
 from kdray.errors import ModelError
 from kdray.net import Look, Net, Wants
 
@@ -78,11 +77,22 @@ def saliency(seen: Look, masking: Masking | None = None) -> Tensor:
         masking: How maps become masks.
     """
     masking = masking or Masking()
+    early, late = streams(seen, masking)
+    return masking.eta * early + (1 - masking.eta) * late
+
+
+def streams(seen: Look, masking: Masking) -> tuple[Tensor, Tensor]:
+    """Return R of the early and of the late place, each ``[B, h, w]`` in [0, 1] (eq. 2).
+
+    Args:
+        seen: A look with what ``saliency_wants`` names, or that look reduced.
+        masking: How maps become masks.
+    """
     grid = masking.grid or (seen.size[0] // 4, seen.size[1] // 4)
-    ours, theirs = (
+    early, late = (
         _resized(_mask(seen, place, masking), grid, masking.mask) for place in _places(seen)
     )
-    return masking.eta * ours + (1 - masking.eta) * theirs
+    return early, late
 
 
 def reduced(seen: Look) -> Look:
@@ -154,7 +164,7 @@ def _peaks(seen: Look, place: str) -> _Peaks:
     if f"{place}.peak" in seen.maps:
         moments = seen.maps[f"{place}.moments"]
         return _Peaks(seen.maps[f"{place}.peak"][:, 0], moments[:, 0], moments[:, 1])
-    maps = exact(_attention(seen, place) if seen.attention else seen.maps[place])
+    maps = _exact(_attention(seen, place) if seen.attention else seen.maps[place])
     mean = maps.mean(dim=(1, 2, 3))[:, None, None]
     deviation = (maps.var(dim=(1, 2, 3), correction=0) + _LEAST).sqrt()[:, None, None]
     return _Peaks(maps.amax(dim=1), mean, deviation)
@@ -180,7 +190,7 @@ def _mean(maps: Sequence[Tensor]) -> Tensor:
     Weights of many places are small; times their number they are of the size of other maps.
     """
     sides = (maps[0].shape[1], maps[0].shape[2])
-    same = [_resized(exact(one), sides, "soft") for one in maps]
+    same = [_resized(_exact(one), sides, "soft") for one in maps]
     return torch.stack(same).mean(dim=0)[:, None] * (sides[0] * sides[1])
 
 
@@ -191,3 +201,8 @@ def _resized(masks: Tensor, grid: tuple[int, int], mask: str) -> Tensor:
     if mask == "soft":
         return F.interpolate(masks[:, None], grid, mode="bilinear", align_corners=False)[:, 0]
     return F.interpolate(masks[:, None], grid, mode="nearest-exact")[:, 0]
+
+
+def _exact(maps: Tensor) -> Tensor:
+    """Return maps in at least float32: 16 bits are too coarse for their moments."""
+    return maps.to(torch.promote_types(maps.dtype, torch.float32))

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from kdray.distill._saliency import Masking, saliency, saliency_wants
 from kdray.errors import ModelError
 from kdray.net import Look, Wants
+from kdray.saliency import Masking, saliency, saliency_wants
 from tests.distill.small import bare_net, make_lesson, small_net
 
 LOGITS = torch.zeros(1, 2)

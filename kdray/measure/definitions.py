@@ -222,7 +222,8 @@ _COST = (
     (
         "met_forwards",
         "MET / forward",
-        "Mean explanation time over the time of a plain forward pass of the same image.",
+        "Explanation time of an image over that of a plain forward pass of it just before, median "
+        "over images.",
         "low",
         "ratio in one run",
     ),

@@ -20,8 +20,8 @@ CODE = {
     "search": 2,
     "distil": 2,
     "evaluate": 3,
-    "explain": 3,
-    "promote": 1,
+    "explain": 4,
+    "promote": 2,
 }
 #: The order in which the kinds of steps run.
 KINDS = tuple(CODE)

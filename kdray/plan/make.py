@@ -8,6 +8,7 @@ from typing import Any
 from kdray import parts
 from kdray.errors import JobError
 from kdray.plan.arms import arms_of, teachers_of
+from kdray.plan.explained import explain_content, explain_facts
 from kdray.plan.keys import keyed, model_content, part_content
 from kdray.plan.records import learnt_content, record_steps, seen_content
 from kdray.plan.spaces import num_trials, spaces_of
@@ -47,8 +48,9 @@ def make_plan(
     named = {"models": [step.id for step in trained]} | _ensembles(job, found)
     measured = {"evaluate": job.evaluate, **named, **_baselines(job)}
     evaluate = keyed("evaluate", "evaluate", measured, trained, {"models": len(trained)})
-    shown = {"explain": job.explain, "select": job.train.select, **named}
-    explain = keyed("explain", "explain", shown, trained, {"images": job.explain.images})
+    shown = {**explain_content(job), **named}
+    facts = explain_facts(job, len(pretrain), len(trained) - len(pretrain))
+    explain = keyed("explain", "explain", shown, trained, facts)
     chosen = {"promote": job.promote, "job": job.name, "select": job.train.select}
     promote = keyed("promote", "promote", chosen, (evaluate, explain), {})
     views = seen_content(job)["number"]

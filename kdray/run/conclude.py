@@ -25,7 +25,7 @@ def conclude(plan: Plan, store: Store, tell: Teller, workers: Workers) -> None:
             run_evaluate(plan, store, workers, tell)
     if store.result(plan.explain.path) is None:
         with tell.step(plan.explain.id):
-            run_explain(plan, store, workers)
+            run_explain(plan, store, workers, tell)
     if store.result(plan.promote.path) is None:
         with tell.step(plan.promote.id):
             run_promote(plan, store)

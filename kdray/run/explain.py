@@ -1,86 +1,102 @@
-"""Explanations of teacher and student, side by side in one figure, with their agreement."""
+"""The step ``explain``: every model's explanations scored, compared, checked and drawn."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from kdray import measure
-from kdray.data import Dataset
-from kdray.errors import ExplainError, ModelError
-from kdray.infer import Predictor
-from kdray.plan import Arm, Plan
-from kdray.report.figure import ExplainedImage, Prediction, explanation_figure
-from kdray.run.results import best_arm, best_run
+from kdray.plan import Arm, Plan, Step
+from kdray.plan.explained import checked_step, scored_step, titled
+from kdray.run.explained.checking import check
+from kdray.run.explained.comparing import Pair, compare
+from kdray.run.explained.drawing import SIDE_BY_SIDE, Drawing, draw
+from kdray.run.explained.gathering import check_rows, notes, score_rows, scored_facts
+from kdray.run.explained.models import Row, Shown, rows, shown
+from kdray.run.explained.scoring import Work, score
 from kdray.run.workers import Workers
-from kdray.spec.strict import Part
 from kdray.store import Store
 
 Tell = Callable[[dict[str, Any]], None]
-FIGURE = "explanations.png"
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What is explained.
+class _Job:
+    """The plan and what performs it."""
 
-    Args:
-        models: Title -> path of the package in the storage, teacher first.
-        dataset: Path of the data set.
-        methods: The explanations.
-        images: How many images.
-        shown: Ids of ``teacher``, ``student`` and ``method``.
-        notes: What a reader should know of them.
-    """
+    plan: Plan
+    store: Store
+    workers: Workers
+    tell: Tell
 
-    models: Mapping[str, str]
-    dataset: str
-    methods: Sequence[Part]
-    images: int
-    shown: Mapping[str, str | None]
-    notes: tuple[str, ...] = ()
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Titles of the methods."""
+        return tuple(titled(self.plan.job))
 
 
-def run_explain(plan: Plan, store: Store, workers: Workers) -> None:
-    """Draw the figure for the best student and its teacher, and store it with the agreement.
+def run_explain(plan: Plan, store: Store, workers: Workers, tell: Tell) -> None:
+    """Score, compare, check and draw the explanations, and store all of it with the step.
+
+    What is measured of a single model lies in a folder of its own: an interrupted step goes on
+    from there, and other jobs that ask the same of the same model find it.
 
     Args:
         plan: The job's plan; all its models are trained.
         store: The storage.
-        workers: One of them does it.
+        workers: They do it.
+        tell: Takes events.
     """
-    subject = _subject(plan, store)
-    picture, facts = workers.one(_explain, store.uri, subject)
+    job = _Job(plan, store, workers, tell)
+    best = shown(plan, store)
+    drawing = _drawing(plan, store, best)
+    measured = _measured(job, best) if plan.job.explain.scored else _NOTHING
+    picture = workers.one(draw, drawing)
     result = {
-        **facts,
-        "figure": f"{plan.explain.path}/{FIGURE}",
-        "methods": [part.name for part in subject.methods],
-        "models": list(subject.models),
-        "subject": dict(subject.shown),
-        "teacher": next(iter(subject.models)),
-        "student": list(subject.models)[-1],
+        "figures": [dict(figure) for figure in picture.figures],
+        "path": plan.explain.path,
+        "figure": f"{plan.explain.path}/{SIDE_BY_SIDE}",
+        "methods": list(job.methods),
+        "images": picture.images,
+        **_who(best),
+        **measured,
+        "notes": [*_of_ensemble(best.arm), *picture.notes, *measured["notes"]],
     }
     with store.publish(plan.explain.path, result) as folder:
-        (folder / FIGURE).write_bytes(picture)
+        for file, data in picture.pictures.items():
+            (folder / file).write_bytes(data)
 
 
-def _subject(plan: Plan, store: Store) -> Subject:
-    arm, _ = best_arm(plan, store)
-    teacher = next(iter(arm.arm.teachers or plan.pretrain), None)
-    models = {} if teacher is None else {f"teacher {teacher}": plan.pretrain[teacher].path}
-    models[f"student {arm.arm.label}"] = best_run(arm, store, plan.job.train.select)
-    explain = plan.job.explain
-    shown = {"teacher": teacher, "student": arm.arm.student.id, "method": arm.arm.method.name}
-    notes = _of_ensemble(arm.arm)
-    return Subject(models, plan.prepare.path, explain.methods, explain.images, shown, notes)
+_NOTHING: Mapping[str, Any] = {
+    "scored": None,
+    "scores": [],
+    "agreement": [],
+    "sanity": [],
+    "notes": [],
+}
+
+
+def _drawing(plan: Plan, store: Store, best: Shown) -> Drawing:
+    images = plan.job.explain.images
+    models = best.paths(plan)
+    return Drawing(store.uri, plan.prepare.path, models, titled(plan.job), images)
+
+
+def _who(best: Shown) -> dict[str, Any]:
+    """Return who is in the figures."""
+    student = best.student_title
+    teacher = student if best.teacher is None else best.teacher_title
+    return {
+        "models": list(dict.fromkeys([teacher, student])),
+        "subject": {
+            "teacher": best.teacher,
+            "student": best.arm.student.id,
+            "method": best.arm.method.name,
+        },
+        "teacher": teacher,
+        "student": student,
+    }
 
 
 def _of_ensemble(arm: Arm) -> tuple[str, ...]:
@@ -93,170 +109,98 @@ def _of_ensemble(arm: Arm) -> tuple[str, ...]:
     )
 
 
-def _explain(uri: str, subject: Subject) -> tuple[bytes, dict[str, Any]]:
-    """Return the figure as PNG, and how well the explanations agree with each other."""
-    store = Store(uri)
-    dataset = Dataset.open(store.fetch(subject.dataset))
-    indices = _drawn(dataset, subject.images)
-    images, labels = dataset.images(indices), dataset.labels[indices]
-    predictors = {title: Predictor(store.fetch(path)) for title, path in subject.models.items()}
-    made = {
-        (part.name, title): [
-            _map(predictor, image, label, part)
-            for image, label in zip(images, labels, strict=True)
-        ]
-        for part in subject.methods
-        for title, predictor in predictors.items()
-    }
-    maps = {key: [item.map for item in found] for key, found in made.items()}
-    masks = dataset.masks(indices)
-    rows = _rows(dataset, images, labels, predictors, maps, masks)
-    note = "Maps explain the true class. Images of the test split, drawn evenly from the classes."
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(os.path.join(folder, FIGURE))
-        explanation_figure(
-            path, rows, [part.name for part in subject.methods], list(predictors), note
-        )
-        picture = path.read_bytes()
-    facts = {
-        "images": len(rows),
-        **_agreement(subject, maps),
-        "notes": [*subject.notes, *_notes(maps)],
-    }
-    facts["measures"] = [
-        {"method": name, "model": title, "role": title.partition(" ")[0]}
-        | _measures(predictors[title], images, labels, found)
-        for (name, title), found in made.items()
-    ]
-    if masks is not None:
-        facts["pointing"] = _pointing(maps, masks)
-    return picture, facts
-
-
-def _drawn(dataset: Dataset, count: int) -> NDArray[np.int64]:
-    """Return test images, evenly from the classes; those without a copy in train if possible."""
-    split = "test" if "test" in dataset.splits else "val"
-    indices = dataset.split(split)
-    clean = indices[~dataset.leaks[indices]]
-    indices = clean if len(clean) >= count else indices
-    labels = dataset.labels[indices]
-    queues = [list(indices[labels == label]) for label in range(len(dataset.info.classes))]
-    drawn: list[int] = []
-    while len(drawn) < min(count, len(indices)):
-        for queue in queues:
-            if queue and len(drawn) < count:
-                drawn.append(int(queue.pop(0)))
-    return np.array(drawn, dtype=np.int64)
-
-
-@dataclass(frozen=True)
-class _Made:
-    """The map of one image, or why there is none, and how long it took in milliseconds."""
-
-    map: NDArray[np.float32] | str
-    ms: float
-
-
-def _map(predictor: Predictor, image: NDArray[np.uint8], label: int, part: Part) -> _Made:
-    started = time.perf_counter()
-    try:
-        target = np.array([label], dtype=np.int64)
-        explained = predictor.explain(image[None], part.name, part.params, target)
-        found: NDArray[np.float32] | str = explained.checked().maps[0, 0]
-    except (ExplainError, ModelError) as error:  # a model without the place it looks at, say
-        found = error.problem
-    return _Made(found, 1000 * (time.perf_counter() - started))
-
-
-def _measures(
-    predictor: Predictor,
-    images: NDArray[np.uint8],
-    labels: NDArray[np.int64],
-    made: Sequence[_Made],
-) -> dict[str, Any]:
-    """Return the mean explanation time and how faithful the maps are, over images with a map.
-
-    ``met_ms`` is the time for one image at batch size 1, its forward passes included; the first
-    image, which also warms up, is left out where there are more.
-    """
-    times = [item.ms for item in made if not isinstance(item.map, str)]
-    usable = [index for index, item in enumerate(made) if not isinstance(item.map, str)]
-    if not usable:
-        return {}
-    maps = np.stack([np.asarray(made[index].map) for index in usable])
-    shown = images[usable]
-    before, after = predictor.predict(shown), predictor.predict(measure.masked(shown, maps))
+def _measured(job: _Job, best: Shown) -> dict[str, Any]:
+    """Return the scores of all models, how alike their maps are, and whether they are sane."""
+    plan, store = job.plan, job.store
+    found = rows(plan, best)
+    targets = {step.id: scored_step(plan.job, step).path for row in found for step in row.runs}
+    _perform(job, score, [step for row in found for step in row.runs], targets, "models scored")
+    level = plan.job.evaluate.confidence
+    scored = {row.label: [store.finished(targets[step.id]) for step in row.runs] for row in found}
+    said = [note for row in found for note in notes(row, scored[row.label], job.methods)]
+    checked, doubts = _checked(job, best) if plan.job.explain.sanity else ([], [])
     return {
-        "met_ms": measure.over_images(times[1:] or times),
-        **measure.faithfulness(before, after, labels[usable]),
+        "scored": scored_facts([run for runs in scored.values() for run in runs]),
+        "scores": [
+            line
+            for row in found
+            for line in score_rows(row, scored[row.label], job.methods, level)
+        ],
+        "agreement": _compared(job, found, targets),
+        "sanity": checked,
+        "notes": [*said, *doubts],
     }
 
 
-def _rows(
-    dataset: Dataset,
-    images: NDArray[np.uint8],
-    labels: NDArray[np.int64],
-    predictors: Mapping[str, Predictor],
-    maps: Mapping[tuple[str, str], Sequence[NDArray[np.float32] | str]],
-    masks: NDArray[np.uint8] | None,
-) -> list[ExplainedImage]:
-    classes = dataset.info.classes
-    probabilities = {title: item.predict(images) for title, item in predictors.items()}
-    return [
-        ExplainedImage(
-            image=images[index],
-            label=classes[labels[index]],
-            predictions={
-                title: Prediction(classes[int(seen[index].argmax())], float(seen[index].max()))
-                for title, seen in probabilities.items()
-            },
-            maps={key: found[index] for key, found in maps.items()},
-            mask=None if masks is None else masks[index],
+def _compared(job: _Job, found: Sequence[Row], targets: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return how alike the maps of each student and its teachers are."""
+    of_teacher = {name: targets[step.id] for name, step in job.plan.pretrain.items()}
+    pairs = [
+        Pair(
+            uri=job.store.uri,
+            label=row.label,
+            teacher=name,
+            of_teacher=of_teacher[name],
+            of_student=tuple(targets[step.id] for step in row.runs),
+            methods=job.methods,
+            confidence=job.plan.job.evaluate.confidence,
         )
-        for index in range(len(images))
+        for row in found
+        for name in row.teachers
     ]
+    alike: dict[int, list[dict[str, Any]]] = {}
+    for index, lines in job.workers.each(compare, [(pair,) for pair in pairs]):
+        alike[index] = lines
+    return [line for index in sorted(alike) for line in alike[index]]
 
 
-def _agreement(
-    subject: Subject, maps: Mapping[tuple[str, str], Sequence[NDArray[np.float32] | str]]
-) -> dict[str, Any]:
-    """Return for each method how alike the maps of teacher and student are."""
-    if len(subject.models) < 2:
-        return {"agreement": {}}
-    teacher, student = list(subject.models)
-    found: dict[str, Any] = {}
-    for part in subject.methods:
-        pairs = [
-            (one, other)
-            for one, other in zip(maps[part.name, teacher], maps[part.name, student], strict=True)
-            if not isinstance(one, str) and not isinstance(other, str)
-        ]
-        if pairs:
-            ours, theirs = (np.stack(side) for side in zip(*pairs, strict=True))
-            found[part.name] = measure.mean_agreement(ours, theirs)
-    return {"agreement": found}
+def _checked(job: _Job, best: Shown) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the sanity of the teachers' and of the best student's explanations, and notes."""
+    teachers = [Row(name, "teacher", (step,)) for name, step in job.plan.pretrain.items()]
+    found = [*teachers, Row(best.arm.label, "student", (best.run,))]
+    steps = [row.runs[0] for row in found]
+    targets = {step.id: checked_step(job.plan.job, step).path for step in steps}
+    _perform(job, check, steps, targets, "models checked")
+    lines, said = [], []
+    for row in found:
+        checked = job.store.finished(targets[row.runs[0].id])
+        made, doubts = check_rows(row, checked, job.methods, job.plan.job.evaluate.confidence)
+        lines += made
+        said += doubts
+    return lines, said
 
 
-def _pointing(
-    maps: Mapping[tuple[str, str], Sequence[NDArray[np.float32] | str]], masks: NDArray[np.uint8]
-) -> list[dict[str, Any]]:
-    """Return how the maps of images with a lesion point into it."""
-    found = []
-    for (method, title), items in maps.items():
-        usable = [
-            i for i, item in enumerate(items) if not isinstance(item, str) and masks[i].any()
-        ]
-        if usable:
-            chosen = np.stack([np.asarray(items[i]) for i in usable])
-            scores = measure.pointing_game(chosen, masks[usable])
-            found.append({"method": method, "model": title, **scores})
-    return found
+def _perform(
+    job: _Job,
+    function: Callable[[Work], None],
+    steps: Sequence[Step],
+    targets: Mapping[str, str],
+    unit: str,
+) -> None:
+    """Let workers do what no job has done yet to the models, and say how far they are."""
+    missing = [step for step in steps if job.store.result(targets[step.id]) is None]
+    works = [(_work(job, step, targets[step.id]),) for step in missing]
+    had, started = len(steps) - len(missing), time.monotonic()
+    _say(job, had, len(steps), unit, None)
+    for done, _ in enumerate(job.workers.each(function, works), 1):
+        left = (time.monotonic() - started) / done * (len(works) - done)
+        _say(job, had + done, len(steps), unit, round(left, 1))
 
 
-def _notes(maps: Mapping[tuple[str, str], Sequence[NDArray[np.float32] | str]]) -> list[str]:
-    return [
-        f"{method} of {title}, image {index + 1}: {item}"
-        for (method, title), items in maps.items()
-        for index, item in enumerate(items)
-        if isinstance(item, str)
-    ]
+def _work(job: _Job, step: Step, target: str) -> Work:
+    return Work(
+        uri=job.store.uri,
+        dataset=job.plan.prepare.path,
+        package=step.path,
+        target=target,
+        methods=tuple(titled(job.plan.job).values()),
+        images=job.plan.job.explain.scored,
+        device=job.workers.device,
+        threads=job.workers.threads,
+    )
+
+
+def _say(job: _Job, done: int, total: int, unit: str, left: float | None) -> None:
+    facts = {"done": done, "total": total, "unit": unit}
+    later = {} if left is None else {"seconds_left": left}
+    job.tell({"kind": "progress", "step": job.plan.explain.id, **facts, **later})

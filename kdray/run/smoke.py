@@ -43,7 +43,7 @@ def _small(job: Experiment, image_size: int) -> Experiment:
     train = job.train.model_copy(
         update={"teacher": _one_step(job.train.teacher), "student": _one_step(job.train.student)}
     )
-    one = min(job.explain.images, 1)
+    few = {"images": min(job.explain.images, 1), "scored": min(job.explain.scored, 2)}
     return job.model_copy(
         update={
             **models,
@@ -51,7 +51,7 @@ def _small(job: Experiment, image_size: int) -> Experiment:
             "train": train,
             "search": Search(trials=0),
             "evaluate": Evaluate(seeds=1, latency_repeats=1),
-            "explain": job.explain.model_copy(update={"images": one}),
+            "explain": job.explain.model_copy(update={**few, "models": "best"}),
             "promote": job.promote.model_copy(update={"registry": _inside(folder, "registry")}),
             "storage": job.storage.model_copy(update={"uri": folder}),
         }

@@ -1,0 +1,1 @@
+"""The step ``explain``, piece by piece: what workers do for it, and what is made of it."""

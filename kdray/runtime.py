@@ -56,14 +56,17 @@ def forward_only(
         precision: Arithmetic of OpenVINO and PyTorch; ONNX Runtime knows float32 only.
     """
     for name in _candidates(example, runtime, precision):
-        try:
-            forward = _MAKERS[name](module, example, precision)
-            problem = _difference(forward, _torch(module), example, precision)
-        except Exception as error:  # converters raise whatever they like
-            problem = f"{type(error).__name__}: {error}".splitlines()[0]
-        if not problem:
-            return forward
-        logger.warning("%s does not compute this network: %s", name, problem)
+        problems = []
+        for make in _MAKERS[name]:
+            try:
+                forward = make(module, example, precision)
+                problem = _difference(forward, _torch(module), example, precision)
+            except Exception as error:  # converters raise whatever they like
+                problem = f"{type(error).__name__}: {error}".splitlines()[0]
+            if not problem:
+                return forward
+            problems.append(problem)
+        logger.warning("%s cannot compute this network: %s", name, "; ".join(problems))
     return _torch(module, precision)
 
 
@@ -150,6 +153,14 @@ def _onnxruntime(module: nn.Module, example: Tensor, precision: Precision) -> Fo
 
 
 def _openvino(module: nn.Module, example: Tensor, precision: Precision) -> Forward:
+    with TemporaryDirectory(prefix="kdray-") as folder:
+        path = Path(folder) / "network.onnx"
+        export_onnx(module, example, path)
+        return _compiled(_openvino_itself().Core().read_model(path), precision)
+
+
+def _openvino_direct(module: nn.Module, example: Tensor, precision: Precision) -> Forward:
+    """Take longer, but over networks that cannot be exported with any number of images."""
     openvino = _openvino_itself()
     shape = openvino.PartialShape([-1, *example.shape[1:]])
     with _quiet():
@@ -157,7 +168,11 @@ def _openvino(module: nn.Module, example: Tensor, precision: Precision) -> Forwa
         network = openvino.convert_model(
             module, example_input=_some(example, 2), input=[shape], share_weights=False
         )
-    compiled = openvino.compile_model(
+    return _compiled(network, precision)
+
+
+def _compiled(network: Any, precision: Precision) -> Forward:
+    compiled = _openvino_itself().compile_model(
         network,
         "CPU",
         {
@@ -196,7 +211,8 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-_MAKERS: dict[str, Callable[[nn.Module, Tensor, Precision], Forward]] = {
-    "onnxruntime": _onnxruntime,
-    "openvino": _openvino,
+_Maker = Callable[[nn.Module, Tensor, Precision], Forward]
+_MAKERS: dict[str, tuple[_Maker, ...]] = {
+    "onnxruntime": (_onnxruntime,),
+    "openvino": (_openvino, _openvino_direct),
 }

@@ -41,7 +41,8 @@ class Transformer(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Return the tokens of ``maps`` ``[B, D, h, w]``."""
         tokens = self.embed(patches(maps, self.side * PATCH))
-        prefixes = self.prefixes.expand(tokens.shape[0], -1, -1)
+        # The exporter to ONNX knows that the number of maps varies, not that of the tokens.
+        prefixes = self.prefixes.expand(maps.shape[0], -1, -1)
         tokens = torch.cat([prefixes, tokens], dim=1) + self.positions
         for layer in self.layers:
             tokens = layer(tokens)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from kdray.bench._timing import Spread
 
+#: The unit of correlations.
+PEARSON = "Pearson"
 COLUMNS = ("what", "value", "bar", "met", "made of")
 
 
@@ -18,8 +20,9 @@ class Row:
     Args:
         what: Says it in words; for a ratio, what is divided by what.
         value: What was found.
-        unit: Its unit; ``ratio`` has none.
+        unit: Its unit; ``ratio`` and ``Pearson`` have none.
         bar: What it must not exceed; None: shown for what it tells.
+        at_least: Whether the bar is what it must reach instead.
         parts: Name -> what the ratio is made of.
         parts_unit: Unit of the parts.
         note: What a reader has to know.
@@ -29,6 +32,7 @@ class Row:
     value: Spread
     unit: str = "ratio"
     bar: float | None = None
+    at_least: bool = False
     parts: Mapping[str, Spread] = field(default_factory=dict)
     parts_unit: str = "s"
     note: str = ""
@@ -36,7 +40,10 @@ class Row:
     @property
     def met(self) -> bool | None:
         """Whether the median is within the bar; None where there is no bar."""
-        return None if self.bar is None else self.value.median <= self.bar
+        if self.bar is None:
+            return None
+        value = self.value.median
+        return value >= self.bar if self.at_least else value <= self.bar
 
 
 def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -61,24 +68,34 @@ def lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    unit = "" if row.unit == "ratio" else f" {row.unit}"
+    unit = "" if row.unit in ("ratio", PEARSON) else f" {row.unit}"
+    form = _correlation if row.unit == PEARSON else number
     parts = ", ".join(
-        f"{name} {number(part.median)} {row.parts_unit}" for name, part in row.parts.items()
+        f"{name} {_part(part.median, row.parts_unit)}" for name, part in row.parts.items()
     )
     return (
         row.what,
-        f"{number(row.value.median)}{unit}{_quartiles(row.value)}",
-        "" if row.bar is None else f"{row.bar:g}",
+        f"{form(row.value.median)}{unit}{_quartiles(row.value, form)}",
+        "" if row.bar is None else f"{'>= ' if row.at_least else ''}{row.bar:g}",
         {None: "", True: "yes", False: "NO"}[row.met],
         "; ".join(text for text in (parts, row.note) if text),
     )
 
 
-def _quartiles(value: Spread) -> str:
+def _part(value: float, unit: str) -> str:
+    return _correlation(value) if unit == PEARSON else f"{number(value)} {unit}"
+
+
+def _quartiles(value: Spread, form: Callable[[float], str]) -> str:
     """Return quartiles and number of measurements; nothing where there is one."""
     if value.n == 1:
         return ""
-    return f" ({number(value.low)} to {number(value.high)}, n {value.n})"
+    return f" ({form(value.low)} to {form(value.high)}, n {value.n})"
+
+
+def _correlation(value: float) -> str:
+    """Return a correlation with the digits that tell 0.9999 from 1."""
+    return f"{value:.5f}"
 
 
 def number(value: float) -> str:

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from kdray.cli._output import Json, console, print_json, print_table
+from kdray.cli._benches import (
+    BatchSize,
+    Device,
+    Markdown,
+    Only,
+    Quick,
+    Seconds,
+    Size,
+    Threads,
+    run,
+    settings,
+    tell,
+)
+from kdray.cli._output import Json, print_json, print_table
+from kdray.cli.registry import RegistryUri
 from kdray.errors import JobError
 
-if TYPE_CHECKING:
-    from kdray.bench._plain import Setting
-    from kdray.bench._table import Row
-    from kdray.bench._timing import Effort
-
-Quick = Annotated[
-    bool, typer.Option("--quick", help="64 px and few rounds: whether it works, no measurement.")
-]
-Markdown = Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")]
-Size = Annotated[int, typer.Option("--image-size", min=32, help="Side of the images, pixels.")]
-BatchSize = Annotated[int, typer.Option("--batch-size", min=2, help="Images of a step.")]
-Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads of a process.")]
-Seconds = Annotated[float, typer.Option("--seconds", min=0, help="Time for each row.")]
-Device = Annotated[Literal["cpu", "cuda"], typer.Option("--device", help="cpu or cuda.")]
-Only = Annotated[
-    list[str] | None, typer.Option("--only", help="Rows of this kind; may be repeated.")
-]
 Outputs = Annotated[list[Path], typer.Argument(help="Outputs of search and data.", exists=True)]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Workers, a trial at a time each.")]
 Trials = Annotated[int, typer.Option("--trials", min=1, help="Trials of the search.")]
@@ -45,6 +42,26 @@ Pairs = Annotated[
     list[str] | None, typer.Option("--pair", help="Rows whose pair has this in its name.")
 ]
 
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        metavar="MODEL",
+        help="A name of `kdray models` (random weights), NAME@VERSION or a package; repeatable.",
+    ),
+]
+Images = Annotated[
+    Path | None,
+    typer.Option("--images", help="Folder of images; else drawn scans.", exists=True),
+]
+Count = Annotated[int, typer.Option("--count", min=1, help="Images.")]
+Classes = Annotated[int, typer.Option("--classes", min=1, help="Classes at once.")]
+Repeats = Annotated[int, typer.Option("--repeats", min=1, help="Rounds of Score-CAM.")]
+Work = Annotated[
+    Path | None, typer.Option("--work", help="Folder that keeps the networks trained here.")
+]
+Minutes = Annotated[float, typer.Option("--minutes", min=0.1, help="Training of each, at most.")]
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
@@ -53,6 +70,7 @@ def register(app: typer.Typer) -> None:
     verb.command("record")(record)
     verb.command("data")(data)
     verb.command("search")(search)
+    verb.command("explain")(explain)
     verb.command("scale")(scale)
     app.add_typer(
         verb, name="bench", help="Measure what kdray promises of its speed, on this machine."
@@ -83,10 +101,9 @@ def step(  # noqa: PLR0913 - one argument for each option
     if strange or not cases:
         what = f"--only {strange[0]}" if strange else f"--pair {' '.join(pair or ())}"
         raise JobError(what, "names no row.", f"Kinds: {', '.join(KINDS)}.")
-    setting, effort = _settings(quick, (image_size, batch_size, threads), device, seconds)
-    _run(
-        "step", setting, lambda: (measure(setting, effort, cases, _tell), {}), as_json, as_markdown
-    )
+    setting, effort = settings(quick, (image_size, batch_size, threads), device, seconds)
+    rows = partial(measure, setting, effort, cases, tell)
+    run("step", setting, lambda: (rows(), {}), (as_json, as_markdown))
 
 
 def record(  # noqa: PLR0913 - one argument for each option
@@ -101,8 +118,9 @@ def record(  # noqa: PLR0913 - one argument for each option
     """Recording a teacher, against its bare forward passes; and what a record takes."""
     from kdray.bench.record import record as measure  # imports torch
 
-    setting, effort = _settings(quick, (image_size, 16, threads), device, seconds)
-    _run("record", setting, lambda: (measure(setting, effort, _tell), {}), as_json, as_markdown)
+    setting, effort = settings(quick, (image_size, 16, threads), device, seconds)
+    rows = partial(measure, setting, effort, tell)
+    run("record", setting, lambda: (rows(), {}), (as_json, as_markdown))
 
 
 def data(  # noqa: PLR0913 - one argument for each option
@@ -118,8 +136,8 @@ def data(  # noqa: PLR0913 - one argument for each option
     """Reading and augmenting a batch, against the step of a small student."""
     from kdray.bench.data import data as measure  # imports torch
 
-    setting, effort = _settings(quick, (image_size, batch_size, threads), device, seconds)
-    _run("data", setting, lambda: measure(setting, effort), as_json, as_markdown)
+    setting, effort = settings(quick, (image_size, batch_size, threads), device, seconds)
+    run("data", setting, lambda: measure(setting, effort), (as_json, as_markdown))
 
 
 def search(quick: Quick = False, as_json: Json = False, as_markdown: Markdown = False) -> None:
@@ -130,7 +148,53 @@ def search(quick: Quick = False, as_json: Json = False, as_markdown: Markdown = 
 
     size = QUICK if quick else Size()
     setting = Setting(size.image_size, size.batch_size, 1, "cpu")
-    _run("search", setting, lambda: measure(size, _tell), as_json, as_markdown)
+    run("search", setting, lambda: measure(size, tell), (as_json, as_markdown))
+
+
+def explain(  # noqa: PLR0913 - one argument for each option
+    model: Models = None,
+    images: Images = None,
+    only: Only = None,
+    quick: Quick = False,
+    as_json: Json = False,
+    as_markdown: Markdown = False,
+    count: Count = 32,
+    classes: Classes = 4,
+    image_size: Size = 224,
+    threads: Threads = 2,
+    seconds: Seconds = 45,
+    repeats: Repeats = 3,
+    work: Work = None,
+    minutes: Minutes = 15,
+    registry: RegistryUri = "registry",
+) -> None:
+    """Explanations, against pytorch-grad-cam and the plain forward pass of the same network.
+
+    Kinds: cam, score-cam, fast, memory, scores. Without --model, two networks are trained on
+    drawn scans and VGG19 has random weights.
+    """
+    from kdray.bench._room import default_environment
+    from kdray.bench.explain import KINDS, QUICK, Asked  # imports torch
+    from kdray.bench.explain import explain as measure
+
+    strange = sorted(set(only or ()).difference(KINDS))
+    if strange:
+        raise JobError(f"--only {strange[0]}", "names no row.", f"Kinds: {', '.join(KINDS)}.")
+    setting, effort = settings(quick, (image_size, 1, threads), "cpu", seconds)
+    asked = Asked(
+        models=tuple(model or (QUICK if quick else ())),
+        images=images,
+        kinds=tuple(only or ()),
+        count=2 if quick else count,
+        classes=classes,
+        repeats=1 if quick else repeats,
+        work=work,
+        minutes=minutes,
+        registry=registry,
+    )
+    rows = partial(measure, asked, setting, effort, tell)
+    plain = default_environment()
+    run("explain", setting, lambda: (rows(), {}), (as_json, as_markdown), plain)
 
 
 def scale(  # noqa: PLR0913 - one argument for each option
@@ -184,61 +248,3 @@ def _inputs(files: Sequence[Path]) -> dict[str, Any]:
         remedy = "Measure both with one: `kdray bench data --image-size`."
         raise JobError("bench scale", f"the images differ in size: {told}.", remedy)
     return found
-
-
-def _settings(
-    quick: bool, sizes: tuple[int, int, int], device: str, seconds: float
-) -> tuple[Setting, Effort]:
-    """Return sizes and effort of a benchmark.
-
-    Raises:
-        JobError: There is no such device here.
-    """
-    import torch
-
-    from kdray.bench._plain import Setting
-    from kdray.bench._timing import Effort
-
-    if device == "cuda" and not torch.cuda.is_available():
-        raise JobError("--device cuda", "no GPU is here.", "Leave it out to measure on the CPU.")
-    image_size, batch_size, threads = sizes
-    if quick:
-        return Setting(64, batch_size, threads, device, batches=2), Effort(1.0, least=3, most=5)
-    return Setting(image_size, batch_size, threads, device), Effort(seconds)
-
-
-def _tell(text: str) -> None:
-    Console(stderr=True).print(f"measuring {text}", style="dim", highlight=False)
-
-
-def _run(
-    bench: str,
-    setting: Setting,
-    measure: Callable[[], tuple[Sequence[Row], dict[str, float]]],
-    as_json: bool,
-    as_markdown: bool,
-) -> None:
-    """Measure and print, with the facts that belong to it: the load is that of before."""
-    from kdray.bench import _table
-    from kdray.bench._machine import machine
-    from kdray.bench._room import workers_environment
-
-    facts = machine(setting.device, setting.threads, workers_environment())
-    rows, inputs = measure()
-    if as_json:
-        found = {"bench": bench, "machine": facts, "settings": asdict(setting)}
-        print_json({**found, "rows": _table.as_json(rows), "inputs": inputs})
-        return
-    told = {**facts, "image_size": setting.image_size, "batch_size": setting.batch_size}
-    said = "; ".join(f"{name} {_flat(value)}" for name, value in told.items())
-    if as_markdown:
-        typer.echo(f"{said}.\n\n{_table.markdown(rows)}")
-        return
-    print_table(f"bench {bench}", _table.COLUMNS, _table.cells(rows))
-    console.print(said, markup=False, highlight=False, soft_wrap=True)
-
-
-def _flat(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name}={item}" for name, item in value.items())
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -102,7 +102,9 @@ def removal_curves(
     bare = np.stack([_bare(image, removal) for image in images])
     starts = bare if removal.blur == 0 else np.stack([_blurred(i, removal.blur) for i in images])
     curves = np.empty((2, *bare.shape[:1], len(counts)))
-    curves[0, :, 0] = curves[1, :, -1] = before[np.arange(len(targets)), targets]
+    start = before[np.arange(len(targets)), targets]
+    curves[0, :, 0] = start
+    curves[1, :, counts == counts[-1]] = start  # several points, where steps outnumber pixels
     jobs = list(_jobs(len(images), counts, removal.blur == 0))
     for first in range(0, len(jobs), removal.batch_size):
         some = jobs[first : first + removal.batch_size]

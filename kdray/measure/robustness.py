@@ -137,7 +137,8 @@ def _draw_anew(layer: nn.Module) -> None:
 def _stage(layers: Sequence[str], before: Maps, after: Maps) -> RandomisedStage:
     blank = ~usable(after)
     ssims, correlations = (np.where(blank, 0.0, of(before, after)) for of in (ssim, pearson))
-    name = layers[0] if len(layers) == 1 else f"{layers[0]} to {layers[-1]} ({len(layers)})"
+    names = [layer or "the network's own" for layer in layers]
+    name = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]} ({len(names)})"
     return RandomisedStage(name, _mean(ssims), _mean(correlations), int(blank.sum()))
 
 

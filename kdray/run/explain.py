@@ -50,9 +50,12 @@ def run_explain(plan: Plan, store: Store, workers: Workers, tell: Tell) -> None:
     """
     job = _Job(plan, store, workers, tell)
     best = shown(plan, store)
-    drawing = _drawing(plan, store, best)
-    measured = _measured(job, best) if plan.job.explain.scored else _NOTHING
-    picture = workers.one(draw, drawing)
+    found = rows(plan, best) if plan.job.explain.scored else []
+    targets = {step.id: scored_step(plan.job, step).path for row in found for step in row.runs}
+    _perform(job, score, [step for row in found for step in row.runs], targets, "models scored")
+    sane, doubts = _checked(job, best) if plan.job.explain.sanity and found else ([], [])
+    picture, *alike = _drawn_and_compared(job, best, _pairs(job, found, targets))
+    measured = _gathered(job, found, targets)
     result = {
         "figures": [dict(figure) for figure in picture.figures],
         "path": plan.explain.path,
@@ -61,26 +64,13 @@ def run_explain(plan: Plan, store: Store, workers: Workers, tell: Tell) -> None:
         "images": picture.images,
         **_who(best),
         **measured,
-        "notes": [*_of_ensemble(best.arm), *picture.notes, *measured["notes"]],
+        "agreement": [line for lines in alike for line in lines],
+        "sanity": sane,
+        "notes": [*_of_ensemble(best.arm), *picture.notes, *measured["notes"], *doubts],
     }
     with store.publish(plan.explain.path, result) as folder:
         for file, data in picture.pictures.items():
             (folder / file).write_bytes(data)
-
-
-_NOTHING: Mapping[str, Any] = {
-    "scored": None,
-    "scores": [],
-    "agreement": [],
-    "sanity": [],
-    "notes": [],
-}
-
-
-def _drawing(plan: Plan, store: Store, best: Shown) -> Drawing:
-    images = plan.job.explain.images
-    models = best.paths(plan)
-    return Drawing(store.uri, plan.prepare.path, models, titled(plan.job), images)
 
 
 def _who(best: Shown) -> dict[str, Any]:
@@ -109,38 +99,30 @@ def _of_ensemble(arm: Arm) -> tuple[str, ...]:
     )
 
 
-def _measured(job: _Job, best: Shown) -> dict[str, Any]:
-    """Return the scores of all models, how alike their maps are, and whether they are sane."""
-    plan, store = job.plan, job.store
-    found = rows(plan, best)
-    targets = {step.id: scored_step(plan.job, step).path for row in found for step in row.runs}
-    _perform(job, score, [step for row in found for step in row.runs], targets, "models scored")
-    level = plan.job.evaluate.confidence
-    scored = {row.label: [store.finished(targets[step.id]) for step in row.runs] for row in found}
-    said = [note for row in found for note in notes(row, scored[row.label], job.methods)]
-    checked, doubts = _checked(job, best) if plan.job.explain.sanity else ([], [])
+def _gathered(job: _Job, found: Sequence[Row], targets: Mapping[str, str]) -> dict[str, Any]:
+    """Return the rows of all scored models, and what a reader should know of their maps."""
+    if not found:
+        return {"scored": None, "scores": [], "notes": []}
+    level = job.plan.job.evaluate.confidence
+    scored = [(row, [job.store.finished(targets[step.id]) for step in row.runs]) for row in found]
     return {
-        "scored": scored_facts([run for runs in scored.values() for run in runs]),
+        "scored": scored_facts([run for _, runs in scored for run in runs]),
         "scores": [
-            line
-            for row in found
-            for line in score_rows(row, scored[row.label], job.methods, level)
+            line for row, runs in scored for line in score_rows(row, runs, job.methods, level)
         ],
-        "agreement": _compared(job, found, targets),
-        "sanity": checked,
-        "notes": [*said, *doubts],
+        "notes": [note for row, runs in scored for note in notes(row, runs, job.methods)],
     }
 
 
-def _compared(job: _Job, found: Sequence[Row], targets: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return how alike the maps of each student and its teachers are."""
-    of_teacher = {name: targets[step.id] for name, step in job.plan.pretrain.items()}
-    pairs = [
+def _pairs(job: _Job, found: Sequence[Row], targets: Mapping[str, str]) -> list[Pair]:
+    """Return each student beside each of its teachers."""
+    of_teacher = {name: step.id for name, step in job.plan.pretrain.items()}
+    return [
         Pair(
             uri=job.store.uri,
             label=row.label,
             teacher=name,
-            of_teacher=of_teacher[name],
+            of_teacher=targets[of_teacher[name]],
             of_student=tuple(targets[step.id] for step in row.runs),
             methods=job.methods,
             confidence=job.plan.job.evaluate.confidence,
@@ -148,10 +130,23 @@ def _compared(job: _Job, found: Sequence[Row], targets: Mapping[str, str]) -> li
         for row in found
         for name in row.teachers
     ]
-    alike: dict[int, list[dict[str, Any]]] = {}
-    for index, lines in job.workers.each(compare, [(pair,) for pair in pairs]):
-        alike[index] = lines
-    return [line for index in sorted(alike) for line in alike[index]]
+
+
+def _drawn_and_compared(job: _Job, best: Shown, pairs: Sequence[Pair]) -> list[Any]:
+    """Return the figures, and then how alike the maps of each pair are."""
+    plan = job.plan
+    models, images = best.paths(plan), plan.job.explain.images
+    drawing = Drawing(job.store.uri, plan.prepare.path, models, titled(plan.job), images)
+    calls = [(draw, drawing), *((compare, pair) for pair in pairs)]
+    found: dict[int, Any] = {}
+    for index, made in job.workers.each(_apply, calls):
+        found[index] = made
+        _say(job, len(found), len(calls), "figures and pairs", None)
+    return [found[index] for index in range(len(calls))]
+
+
+def _apply(function: Callable[[Any], Any], given: Any) -> Any:
+    return function(given)
 
 
 def _checked(job: _Job, best: Shown) -> tuple[list[dict[str, Any]], list[str]]:

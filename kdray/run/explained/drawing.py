@@ -221,7 +221,7 @@ def _by_layer(desk: _Desk, path: Path) -> bool:
             image=images[index],
             label=desk.classes[labels[index]],
             maps={
-                (title, name): maps[index]
+                (title, name): _said(maps[index])
                 for title, (names, of_layers) in found.items()
                 for name, maps in zip(names, of_layers, strict=True)
             },
@@ -237,3 +237,11 @@ def _layers(folder: Path, images: NDArray[np.uint8]) -> tuple[Sequence[str], lis
     model = opened(folder, "cpu")
     names, maps = layer_maps(model.subject, model.standard(images))
     return names, [one.float().numpy() for one in maps]
+
+
+def _said(map_: NDArray[Any]) -> NDArray[Any] | str:
+    """Return a map, or why it shows nothing."""
+    if not np.isfinite(map_).all():
+        return "the map holds NaN or infinite values."
+    blank = np.ptp(map_) <= 1e-6 * np.abs(map_).max()
+    return f"the map is blank: every value is {map_.max():.3g}." if blank else map_

@@ -50,12 +50,18 @@ class Attention:
         path: Path of the module whose output tells, such as ``blocks.3.attn.qkv``.
         maps: That module and its output to ``[B, h, w]``: what the class token (where there is
             none: the mean query) gives to each patch, mean over the heads.
-        reads: Whether ``maps`` takes the module's ``output``, or its first ``input``.
+        reads: Whether ``maps`` and ``matrix`` take the module's ``output``, or its first
+            ``input``.
+        matrix: What ``maps`` takes, to ``[B, N, N]``: what each token (rows) gives to each, mean
+            over the heads. None where keys are no tokens that also ask, such as pooled ones.
+        prefix: How many of the ``N`` tokens come before the patches.
     """
 
     path: str
     maps: Callable[[nn.Module, Tensor], Tensor]
     reads: str = "output"
+    matrix: Callable[[nn.Module, Tensor], Tensor] | None = None
+    prefix: int = 0
 
 
 @dataclass(frozen=True)

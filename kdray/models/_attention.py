@@ -28,11 +28,8 @@ def class_token(attend: Any, tokens: Tap) -> Maps:
 
     def maps(_qkv: nn.Module, output: Tensor) -> Tensor:
         """Take the output of ``attend.qkv``, ``[B, N, 3 D]``; give ``[B, h, w]``."""
-        split = torch.unflatten(output, 2, (3, attend.num_heads, -1))  # [B, N, 3, heads, d]
-        query, key, _ = split.permute(2, 0, 3, 1, 4)
-        query = getattr(attend, "q_norm", nn.Identity())(query)
-        key = getattr(attend, "k_norm", nn.Identity())(key)
-        weights = _weights(query, key, attend.scale, tokens.prefix)
+        asked = queries_and_keys(attend, output)
+        weights = _weights(*asked, attend.scale, tokens.prefix)
         return torch.unflatten(weights[:, tokens.prefix :], 1, tokens.grid)
 
     return maps
@@ -48,14 +45,7 @@ def map_queries(attend: Any) -> Maps:
 
     def maps(_qkv: nn.Module, output: Tensor) -> Tensor:
         """Take the output of ``attend.qkv``, ``[B, 3 D, h, w]``; give ``[B, h, w]``."""
-        flat = output.flatten(2)
-        if getattr(attend, "head_first", False):
-            query, key, _ = torch.unflatten(flat, 1, (attend.num_heads, -1)).chunk(3, dim=2)
-        else:
-            query, key, _ = torch.unflatten(flat, 1, (3, attend.num_heads, -1)).unbind(1)
-        relative = getattr(attend, "rel_pos", None)
-        bias = 0 if relative is None else relative.get_bias()
-        queries, keys = query.transpose(2, 3), key.transpose(2, 3)
+        queries, keys, bias = of_cells(attend, output)
         weights = _weights(queries, keys, attend.scale, prefix=0, bias=bias)
         return torch.unflatten(weights, 1, (output.shape[2], output.shape[3]))
 
@@ -75,14 +65,10 @@ def windows(block: Any) -> Maps:
 
     def maps(_qkv: nn.Module, output: Tensor) -> Tensor:
         """Take the output of ``attn.qkv``, ``[B * windows, N, 3 D]``; give ``[B, h, w]``."""
-        split = torch.unflatten(output, 2, (3, attend.num_heads, -1))
-        query, key, _ = split.permute(2, 0, 3, 1, 4)
+        query, key = queries_and_keys(attend, output)
         (high, wide), (height, width) = block.window_size, block.input_resolution
         rows, columns = -(-height // high), -(-width // wide)
-        bias = attend._get_rel_pos_bias()
-        if block.attn_mask is not None:
-            batch = output.shape[0] // (rows * columns)
-            bias = bias + block.attn_mask.repeat(batch, 1, 1)[:, None]
+        bias = of_windows(block, output.shape[0] // (rows * columns))
         weights = _weights(query, key, attend.scale, prefix=0, bias=bias)
         cells = weights.reshape(-1, rows, columns, high, wide).transpose(2, 3)
         whole = cells.flatten(3).flatten(1, 2)[:, :height, :width]
@@ -104,8 +90,7 @@ def patch_offsets(attend: Any, patch: tuple[int, int]) -> Maps:
 
     def maps(_qkv: nn.Module, output: Tensor) -> Tensor:
         """Take the output of ``attend.qkv``, ``[B * places, N, 3 D]``; give ``[B, h, w]``."""
-        split = torch.unflatten(output, 2, (3, attend.num_heads, -1))
-        query, key, _ = split.permute(2, 0, 3, 1, 4)
+        query, key = queries_and_keys(attend, output)
         weights = _grid(_weights(query, key, attend.scale, prefix=0))
         cells = torch.unflatten(weights, 0, (-1, *patch))  # [B, high, wide, rows, columns]
         return cells.permute(0, 3, 1, 4, 2).flatten(3).flatten(1, 2)
@@ -122,12 +107,50 @@ def reduced_keys(prefix: int = 0) -> Maps:
 
     def maps(attend: Any, tokens: Tensor) -> Tensor:
         """Take the attention module and its input, ``[B, N, D]``; give ``[B, h, w]``."""
-        query = torch.unflatten(attend.q(tokens), 2, (attend.num_heads, -1)).transpose(1, 2)
-        both = torch.unflatten(attend.kv(_smaller(attend, tokens)), 2, (2, attend.num_heads, -1))
-        key = both.permute(2, 0, 3, 1, 4)[0]
+        query, key = of_smaller(attend, tokens)
         return _grid(_weights(query, key, attend.scale, prefix)[..., prefix:])
 
     return maps
+
+
+def queries_and_keys(attend: Any, output: Tensor) -> tuple[Tensor, Tensor]:
+    """Return queries and keys ``[B, heads, N, d]`` of the output of ``qkv``, ``[B, N, 3 D]``."""
+    split = torch.unflatten(output, 2, (3, attend.num_heads, -1))  # [B, N, 3, heads, d]
+    query, key, _ = split.permute(2, 0, 3, 1, 4)
+    query = getattr(attend, "q_norm", nn.Identity())(query)
+    return query, getattr(attend, "k_norm", nn.Identity())(key)
+
+
+def of_cells(attend: Any, output: Tensor) -> tuple[Tensor, Tensor, Any]:
+    """Return queries, keys ``[B, heads, N, d]`` and what is added to their products.
+
+    Args:
+        attend: As for ``map_queries``.
+        output: Of ``attend.qkv``: ``[B, 3 D, h, w]``.
+    """
+    flat = output.flatten(2)
+    if getattr(attend, "head_first", False):
+        query, key, _ = torch.unflatten(flat, 1, (attend.num_heads, -1)).chunk(3, dim=2)
+    else:
+        query, key, _ = torch.unflatten(flat, 1, (3, attend.num_heads, -1)).unbind(1)
+    relative = getattr(attend, "rel_pos", None)
+    bias = 0 if relative is None else relative.get_bias()
+    return query.transpose(2, 3), key.transpose(2, 3), bias
+
+
+def of_windows(block: Any, batch: int) -> Any:
+    """Return what a Swin block adds to the products in the windows of a batch."""
+    bias = block.attn._get_rel_pos_bias()
+    if block.attn_mask is None:
+        return bias
+    return bias + block.attn_mask.repeat(batch, 1, 1)[:, None]
+
+
+def of_smaller(attend: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """Return queries and the fewer keys ``[B, heads, M, d]`` of ``tokens`` ``[B, N, D]``."""
+    query = torch.unflatten(attend.q(tokens), 2, (attend.num_heads, -1)).transpose(1, 2)
+    both = torch.unflatten(attend.kv(_smaller(attend, tokens)), 2, (2, attend.num_heads, -1))
+    return query, both.permute(2, 0, 3, 1, 4)[0]
 
 
 def _smaller(attend: Any, tokens: Tensor) -> Tensor:

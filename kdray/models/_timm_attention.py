@@ -14,6 +14,13 @@ from kdray.models._attention import (
     reduced_keys,
     windows,
 )
+from kdray.models._matrices import (
+    cell_matrix,
+    offset_matrix,
+    square_matrix,
+    token_matrix,
+    window_matrix,
+)
 from kdray.net import Attention, Tap
 
 #: timm's multi-head attention, as vision transformers use it.
@@ -44,11 +51,14 @@ def _places(path: str, block: Any, final: Tap) -> Iterator[Attention]:
     if name == "timm.models.mobilevit.MobileVitBlock":
         for index, layer in enumerate(block.transformer):
             inner = f"{path}.transformer.{index}.attn.qkv"
-            yield Attention(inner, patch_offsets(layer.attn, block.patch_size))
+            matrix = offset_matrix(layer.attn, block.patch_size)
+            maps = patch_offsets(layer.attn, block.patch_size)
+            yield Attention(inner, maps, matrix=matrix)
     elif name == "timm.models.swin_transformer.SwinTransformerBlock":
-        yield Attention(f"{path}.attn.qkv", windows(block))
+        yield Attention(f"{path}.attn.qkv", windows(block), matrix=window_matrix(block))
     elif name == PLAIN and final.layout == "tokens" and _is_block(path):
-        yield Attention(f"{path}.qkv", class_token(block, final))
+        maps, matrix = class_token(block, final), token_matrix(block)
+        yield Attention(f"{path}.qkv", maps, matrix=matrix, prefix=final.prefix)
     elif name in _BY_CLASS:
         yield _BY_CLASS[name](path, block)
 
@@ -96,15 +106,16 @@ def _name(part: nn.Module) -> str:
 
 
 def _conv(path: str, block: Any) -> Attention:
-    return Attention(f"{path}.qkv", map_queries(block))
+    return Attention(f"{path}.qkv", map_queries(block), matrix=cell_matrix(block))
 
 
 def _two_dimensional(path: str, block: Any) -> Attention:
-    return Attention(f"{path}.attn.qkv", map_queries(block.attn))
+    maps, matrix = map_queries(block.attn), cell_matrix(block.attn)
+    return Attention(f"{path}.attn.qkv", maps, matrix=matrix)
 
 
-def _reduced(path: str, _block: Any) -> Attention:
-    return Attention(path, reduced_keys(), "input")
+def _reduced(path: str, block: Any) -> Attention:
+    return Attention(path, reduced_keys(), "input", square_matrix(block))
 
 
 _BY_CLASS: dict[str, Callable[[str, Any], Attention]] = {

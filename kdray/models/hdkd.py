@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
 
 from kdray.errors import ModelError
 from kdray.models._attention import class_token
+from kdray.models._matrices import token_matrix
 from kdray.models._mbconv import stage
 from kdray.models._tokens import Transformer
 from kdray.net import Attention, Net, Tap
@@ -104,7 +105,7 @@ def _student(params: Params, channels: int, classes: int, image_size: int) -> Ne
     grid = (module.transformer.side, module.transformer.side)
     tokens = Tap("transformer.norm", "tokens", grid, module.transformer.prefix)
     attention = tuple(
-        Attention(f"transformer.layers.{index}.attend.qkv", class_token(layer.attend, tokens))
+        _attends(f"transformer.layers.{index}.attend.qkv", layer.attend, tokens)
         for index, layer in enumerate(module.transformer.layers)
     )
     heads = {"class": "head", "distillation": "distillation_head"}
@@ -115,6 +116,11 @@ def _student(params: Params, channels: int, classes: int, image_size: int) -> Ne
         attention=attention,
         classifier="head",
     )
+
+
+def _attends(path: str, attend: Any, tokens: Tap) -> Attention:
+    maps, matrix = class_token(attend, tokens), token_matrix(attend)
+    return Attention(path, maps, matrix=matrix, prefix=tokens.prefix)
 
 
 class _Convolutions(nn.Module):

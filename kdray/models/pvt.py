@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from kdray.errors import ModelError
 from kdray.models._attention import reduced_keys
+from kdray.models._matrices import square_matrix
 from kdray.net import Attention, Net, Tap
 from kdray.spec.strict import Many, Strict
 
@@ -88,10 +89,15 @@ def _taps(stages: list[Tap]) -> dict[str, Tap]:
 
 def _attention(module: _Pvt) -> tuple[Attention, ...]:
     return tuple(
-        Attention(f"stages.{index}.blocks.{depth}.attn", reduced_keys(int(index == 3)), "input")
+        _attends(module, f"stages.{index}.blocks.{depth}.attn", int(index == 3))
         for index, stage in enumerate(module.stages)
         for depth in range(len(stage.get_submodule("blocks")))  # type: ignore[arg-type]
     )
+
+
+def _attends(module: _Pvt, path: str, prefix: int) -> Attention:
+    matrix = square_matrix(module.get_submodule(path))
+    return Attention(path, reduced_keys(prefix), "input", matrix, prefix)
 
 
 class _Pvt(nn.Module):

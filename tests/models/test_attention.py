@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from kdray.models import build_model
 from kdray.models.timm import Params, build
-from kdray.net import Look, Net, Wants, look
+from kdray.net import Attention, Look, Net, Wants, look
 
 
 def images(size: int) -> Tensor:
@@ -217,3 +217,103 @@ def test_attention_has_a_gradient() -> None:
     weight: Any = net.module.get_parameter("blocks.0.attn.qkv.weight")
     assert weight.grad is not None
     assert float(weight.grad.abs().sum()) > 0
+
+
+def matrices(net: Net, size: int) -> list[Tensor | None]:
+    """Return the whole matrix of each block; None where a block gives none."""
+    found: list[Tensor | None] = [None] * len(net.attention)
+
+    def keep(index: int, place: Attention) -> Callable[..., None]:
+        def hook(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            if place.matrix is not None:
+                given = inputs[0] if place.reads == "input" else output
+                found[index] = place.matrix(layer, given)
+
+        return hook
+
+    for index, place in enumerate(net.attention):
+        net.module.get_submodule(place.path).register_forward_hook(keep(index, place))
+    with torch.no_grad():
+        net.module(images(size))
+    return found
+
+
+def whole(found: list[Tensor | None]) -> list[Tensor]:
+    assert all(one is not None for one in found)
+    return [one for one in found if one is not None]
+
+
+@pytest.mark.parametrize(
+    ("arch", "size", "args"),
+    [case[:3] for case in CASES if not case[0].startswith("pvt")]
+    + [("deit_tiny_distilled_patch16_224", 48, {"depth": 2})],
+)
+def test_whole_matrices_are_the_mean_over_the_heads_of_the_blocks_softmax(
+    arch: str, size: int, args: dict[str, Any]
+) -> None:
+    net = made(arch, size, **args)
+    for one, weights in zip(whole(matrices(net, size)), softmaxed(net, size), strict=True):
+        torch.testing.assert_close(one, weights.mean(1), rtol=1e-4, atol=1e-6)
+
+
+def test_pvt_has_whole_matrices_where_keys_are_of_the_same_map_alone() -> None:
+    net = made("pvt_v2_b0", 64)
+    theirs = softmaxed(net, 64)
+    found = matrices(net, 64)
+    assert [one is not None for one in found] == [False] * 6 + [True] * 2
+    for one, weights in zip(whole(found[-2:]), theirs[-2:], strict=True):
+        torch.testing.assert_close(one, weights.mean(1), rtol=1e-4, atol=1e-6)
+    assert all(one is None for one in matrices(made("pvt_v2_b2_li", 64), 64))
+
+
+def test_the_matrix_of_windows_is_0_between_windows_and_in_place() -> None:
+    net = made("swin_tiny_patch4_window7_224", 112, depths=(2, 2), num_heads=(3, 6))
+    theirs = softmaxed(net, 112)
+    blocks: list[Any] = [part for part in net.module.modules() if hasattr(part, "attn_mask")]
+    assert any(any(block.shift_size) for block in blocks)
+    for one, weights, block in zip(whole(matrices(net, 112)), theirs, blocks, strict=True):
+        mean = weights.mean(1).reshape(2, -1, *weights.shape[2:])
+        (high, wide), (height, width) = block.window_size, block.input_resolution
+        down, right = block.shift_size
+        expected = torch.zeros_like(one)
+        for window in range(mean.shape[1]):
+            top, left = window // (width // wide) * high, window % (width // wide) * wide
+            cells = [
+                (top + row + down) % height * width + (left + column + right) % width
+                for row in range(high)
+                for column in range(wide)
+            ]
+            for place, cell in enumerate(cells):
+                expected[:, cell, cells] = mean[:, window, place]
+        torch.testing.assert_close(one, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_padded_windows_have_no_matrix() -> None:
+    net = made("swin_tiny_patch4_window7_224", 96, depths=(1, 1), num_heads=(3, 6))
+    assert [place.matrix is None for place in net.attention] == [True, True]
+
+
+def test_the_matrix_of_mobilevit_joins_cells_at_the_same_place_of_their_patches() -> None:
+    net = made("mobilevit_xxs", 64)
+    theirs = softmaxed(net, 64)
+    for one, weights in zip(whole(matrices(net, 64)), theirs, strict=True):
+        mean = weights.mean(1).reshape(2, 4, *weights.shape[2:])
+        patches = round(mean.shape[2] ** 0.5)
+        expected = torch.zeros_like(one)
+        for place in range(4):
+            cells = [
+                (patch // patches * 2 + place // 2) * 2 * patches + patch % patches * 2 + place % 2
+                for patch in range(patches**2)
+            ]
+            for patch, cell in enumerate(cells):
+                expected[:, cell, cells] = mean[:, place, patch]
+        torch.testing.assert_close(one, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["hdkd", "hdkd_student"])
+def test_the_class_tokens_row_of_hdkds_matrix_is_its_map(name: str) -> None:
+    net = lively(build_model(name, {}, channels=3, classes=3, image_size=32))
+    prefix = 2 if name == "hdkd" else 1
+    for one, map_ in zip(whole(matrices(net, 32)), seen(net, 32).attention, strict=True):
+        torch.testing.assert_close(one.sum(2), torch.ones(one.shape[:2]))
+        torch.testing.assert_close(square(one[:, 0, prefix:]), map_, rtol=1e-4, atol=1e-6)

@@ -24,6 +24,8 @@ from kdray.spec.experiment import Augment
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+#: Centre and width of the values of a DICOM image that are shown.
+Window = tuple[float, float]
 
 
 class Predictor:
@@ -44,8 +46,12 @@ class Predictor:
     def __init__(self, folder: Path, device: str = "cpu") -> None:
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise ModelError(f"device {device!r}", "no GPU is usable here.", "Use device 'cpu'.")
+        try:
+            self._device = torch.device(device)
+        except RuntimeError:
+            remedy = "Use cpu, cuda or cuda:N."
+            raise ModelError(f"device {device!r}", "there is no such device.", remedy) from None
         self.package = read_package(folder)
-        self._device = torch.device(device)
         self._net = self._built()
         self._net.module.requires_grad_(False)
         lay_out(self._net.module, device)
@@ -78,8 +84,31 @@ class Predictor:
         Raises:
             DataError: The file is no readable image, or too large.
         """
-        image = decode(data, max_pixels=max_pixels)
-        return fit(image, self.package.image_size, self.package.channels)
+        return self.fit(self.pixels(data, max_pixels))
+
+    def pixels(
+        self, data: bytes, max_pixels: int | None = None, window: Window | None = None
+    ) -> Images:
+        """Return the pixels of an image file at its own size, ``[H, W]`` or ``[H, W, 3]``.
+
+        Args:
+            data: The bytes of an image file.
+            max_pixels: Largest width times height; None: no limit.
+            window: Centre and width of the values shown, for DICOM; None: the one that the model
+                was trained with, or else the file's own.
+
+        Raises:
+            DataError: The file is no readable image, or too large.
+        """
+        return decode(data, max_pixels=max_pixels, window=window or self.package.window)
+
+    def fit(self, pixels: Images) -> Images:
+        """Return pixels of any size as the model sees them, ``[H, W, c]``; as for training.
+
+        Args:
+            pixels: Grey ``[H, W]``, or colour ``[H, W, 3]``.
+        """
+        return fit(pixels, self.package.image_size, self.package.channels)
 
     def logits(self, images: Images) -> Floats:
         """Return the logits ``[B, C]`` of images ``[B, H, W, c]``."""
@@ -157,18 +186,15 @@ class Predictor:
         return numbers
 
 
-def pixels(data: bytes) -> Images:
-    """Return the pixels of an image file at its own size, ``[H, W]`` or ``[H, W, 3]``.
+def heat_map(map_: Floats) -> Images:
+    """Return a map ``[H, W]`` in 0..1 as colours ``[H, W, 4]`` (RGBA), transparent where low.
 
     Raises:
-        DataError: The file is no readable image.
+        ExplainError: The map shows nothing: a picture of it would look like one that does.
     """
-    return decode(data)
-
-
-def heat_map(map_: Floats) -> Images:
-    """Return a map ``[H, W]`` in 0..1 as colours ``[H, W, 4]`` (RGBA), transparent where low."""
-    levels = np.clip(np.nan_to_num(map_), 0, 1)
+    if not np.isfinite(map_).all():
+        raise ExplainError("heat map", "a map that shows nothing cannot be drawn.")
+    levels = np.clip(map_, 0, 1)
     colours = _palette()[np.round(levels * 255).astype(np.uint8)]
     opacity = np.clip((levels - 0.1) / 0.5, 0, 1)
     return np.dstack([colours, np.round(opacity * 255).astype(np.uint8)])
@@ -181,13 +207,17 @@ def overlay(image: Images, map_: Floats, opacity: float = 0.6) -> Images:
         image: Grey ``[H, W]`` or ``[H, W, 1]``, or colour ``[H, W, 3]``.
         map_: ``[h, w]`` in 0..1.
         opacity: Of the hottest places, 0..1.
+
+    Raises:
+        ExplainError: The map shows nothing.
     """
-    colour = image if image.ndim == 3 else image[:, :, None]
-    height, width = colour.shape[:2]
-    stretched = Image.fromarray(map_).resize((width, height), Image.Resampling.BILINEAR)
-    heat = heat_map(np.asarray(stretched))
-    share = heat[..., 3:] / 255 * opacity
-    return np.round((1 - share) * colour + share * heat[..., :3]).astype(np.uint8)
+    grey = image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image
+    picture = Image.fromarray(grey).convert("RGB")
+    stretched = Image.fromarray(map_).resize(picture.size, Image.Resampling.BILINEAR)
+    heat = Image.fromarray(heat_map(np.asarray(stretched)))
+    shares = heat.getchannel("A").point([round(level * opacity) for level in range(256)])
+    picture.paste(heat.convert("RGB"), mask=shares)
+    return np.asarray(picture)
 
 
 @cache

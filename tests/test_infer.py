@@ -210,3 +210,30 @@ def test_an_overlay_leaves_the_image_where_the_map_is_low() -> None:
     assert mixed.shape == (2, 2, 3)
     assert (mixed[0] == 77).all()
     np.testing.assert_array_equal(mixed[1, 1], heat_map(map_)[1, 1, :3])
+
+
+def test_an_overlay_has_the_size_of_the_image_grey_or_in_colour() -> None:
+    map_ = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
+    for shape in ((30, 41), (30, 41, 1), (30, 41, 3), (1, 1), (3, 200, 3)):
+        picture = overlay(np.full(shape, 77, np.uint8), map_)
+        assert (picture.shape, picture.dtype) == ((*shape[:2], 3), np.uint8)
+
+
+def test_an_overlay_mixes_by_opacity() -> None:
+    image = np.full((1, 1), 100, np.uint8)
+    hot = np.ones((1, 1), np.float32)
+    expected = np.round(0.4 * 100 + 0.6 * heat_map(hot)[0, 0, :3].astype(float))
+    assert np.abs(overlay(image, hot, opacity=0.6)[0, 0] - expected).max() <= 1
+
+
+def test_a_map_that_shows_nothing_is_no_picture() -> None:
+    nothing = np.full((4, 4), np.nan, np.float32)
+    with pytest.raises(ExplainError, match="cannot be drawn"):
+        heat_map(nothing)
+    with pytest.raises(ExplainError, match="cannot be drawn"):
+        overlay(np.zeros((8, 8), np.uint8), nothing)
+
+
+def test_an_unknown_device_is_an_error(folder: Path) -> None:
+    with pytest.raises(ModelError, match="no such device"):
+        Predictor(folder, device="abacus")

@@ -1,4 +1,4 @@
-"""The verbs `registry` and `explain`."""
+"""The verb `registry`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 from typer.testing import CliRunner
 
 from kdray.cli.main import build
-from kdray.errors import DataError, ExplainError, RegistryError
+from kdray.errors import RegistryError
 from kdray.registry import Registry, read_package
 
 
@@ -24,15 +22,6 @@ def uri(tmp_path: Path, make_package: Callable[[int], Path]) -> str:
         registry.add("brain", make_package(seed), key=str(seed))
     registry.promote("brain", 1)
     return registry.uri
-
-
-@pytest.fixture
-def scan(tmp_path: Path) -> Path:
-    """Return an image file, 40 wide and 30 high."""
-    file = tmp_path / "scan.png"
-    pixels = np.random.default_rng(0).integers(0, 256, (30, 40), np.uint8)
-    Image.fromarray(pixels).save(file)
-    return file
 
 
 def run(*words: str | Path) -> str:
@@ -80,35 +69,6 @@ def test_export_writes_a_package(uri: str, tmp_path: Path) -> None:
     assert read_package(tmp_path / "out").id == "cnn5"
 
 
-def test_explain_prints_probabilities_that_sum_to_one(uri: str, scan: Path) -> None:
-    answer = json.loads(run("explain", "brain", scan, "--registry", uri, "--json"))
-    assert answer["model"] == "brain@1"
-    assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
-    assert answer["class"] == answer["prediction"]
-
-
-def test_explain_writes_an_overlay_of_the_size_of_the_image(
-    uri: str, scan: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "overlay.png"
-    shown = run("explain", "brain", scan, "--registry", uri, "--out", out, "--class", "pituitary")
-    assert "gradcam for pituitary" in shown
-    with Image.open(out) as picture:
-        assert (picture.mode, picture.size) == ("RGB", (40, 30))
-
-
-def test_explain_takes_a_package_folder(
-    scan: Path, make_package: Callable[[int], Path], tmp_path: Path
-) -> None:
-    folder = make_package(5)
-    answer = json.loads(run("explain", folder, scan, "--method", "featuremaps", "--json"))
-    assert (answer["model"], answer["method"]) == (str(folder), "featuremaps")
-
-
-def test_explain_refuses_what_is_not_there(uri: str, scan: Path, tmp_path: Path) -> None:
+def test_a_name_that_is_not_there_gives_those_that_are(uri: str) -> None:
     with pytest.raises(RegistryError, match="It has: brain"):
-        run("explain", "liver", scan, "--registry", uri)
-    with pytest.raises(DataError, match="No such file"):
-        run("explain", "brain", tmp_path / "none.png", "--registry", uri)
-    with pytest.raises(ExplainError, match="Its classes: glioma"):
-        run("explain", "brain", scan, "--registry", uri, "--class", "cat")
+        run("registry", "show", "liver", "--registry", uri)

@@ -33,7 +33,7 @@ train:
   student: {epochs: 12}
 search: {trials: 3, epochs: 4, concurrent: 1}
 evaluate: {seeds: 2, latency_repeats: 2}
-explain: {methods: [gradcam, featuremaps], images: 2}
+explain: {methods: [gradcam, featuremaps], images: 2, scored: 4}
 resources: {cpus_per_worker: 1}
 """
 
@@ -133,7 +133,16 @@ class Kdray:
 
 
 # Of the clock, and of what the last of several runs had left to do.
-_CLOCK = {"seconds", "images_per_s", "latency_ms", "met_ms", "registry", "spent", "teacher_images"}
+_CLOCK = {
+    "seconds",
+    "images_per_s",
+    "latency_ms",
+    "met_ms",
+    "met_forwards",
+    "registry",
+    "spent",
+    "teacher_images",
+}
 
 
 def _timeless(value: Any) -> Any:

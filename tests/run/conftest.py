@@ -26,7 +26,7 @@ def tiny_job(tmp_path: Path) -> dict[str, Any]:
         "knowledge": {"views": 2},
         "search": {"trials": 0},
         "evaluate": {"seeds": 1, "latency_repeats": 1},
-        "explain": {"methods": ["featuremaps"], "images": 1},
+        "explain": {"methods": ["featuremaps"], "images": 1, "scored": 0},
         "promote": {"registry": str(tmp_path / "registry")},
         "storage": {"uri": str(tmp_path / "runs")},
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kdray import parts
 from kdray.registry import Registry
 from kdray.spec.service import ServedModel, Service
+from kdray.spec.strict import Part
 from kdray_serve.schema import Details, Input, Method
 
 #: Name and version number of a served model.
@@ -34,16 +35,23 @@ def details(service: Service) -> list[Details]:
         RegistryError: A model is not in the registry.
     """
     registry = Registry(service.registry)
-    methods = [
-        Method(name=part.name, title=parts.header("explain", part.name).title)
-        for part in service.explain
-    ]
+    methods = [Method(name=part.name, title=_title(part)) for part in service.explain]
     return [_details(registry, *key(model), methods) for model in service.models]
 
 
 def key(model: ServedModel) -> Key:
     """Return name and version number of a model of a pinned service."""
     return model.name, int(model.version)
+
+
+def _title(part: Part) -> str:
+    """Return what an explanation does, in one line; of a preset with settings also its name."""
+    title = parts.header("explain", parts.canonical("explain", part).name).title
+    preset = parts.presets("explain").get(part.name)
+    if preset is None or not preset.params:
+        return title
+    called, colon, does = title.partition(":")
+    return f"{called} ({part.name}){colon}{does}"
 
 
 def _details(registry: Registry, name: str, version: int, methods: list[Method]) -> Details:

@@ -57,6 +57,8 @@ class Explanation(Prediction):
     """The explanation method."""
     class_: str = Field(alias="class")
     """The class that the heat map is for."""
+    estimate: float | None
+    """Estimated correlation with the exact map; null where the map is exact."""
     heat_map: HeatMap
 
 

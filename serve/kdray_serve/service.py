@@ -87,12 +87,19 @@ class Models:
         target = target or answer["prediction"]
         wanted = np.array([predictor.classes.index(target)])
         try:
-            explained = predictor.explain(image[None], method, self._settings[method], wanted)
-            found = explained.checked().maps[0, 0]
+            found = predictor.explain(
+                image[None], method, self._settings[method], wanted
+            ).checked()
         except ExplainError as error:
             raise Refusal(422, f"There is no heat map for this image: {error}") from error
         answer["milliseconds"] = _milliseconds(started)
-        return Explanation(**answer, method=method, class_=target, heat_map=_drawn(found))
+        return Explanation(
+            **answer,
+            method=method,
+            class_=target,
+            estimate=None if found.estimate is None else float(found.estimate[0, 0]),
+            heat_map=_drawn(found.maps[0, 0]),
+        )
 
     def _decoded(self, predictor: Predictor, data: bytes) -> Images:
         limits = self._limits

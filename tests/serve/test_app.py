@@ -7,6 +7,7 @@ import base64
 import io
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from httpx import Response
 from PIL import Image
 
 from kdray.infer import Predictor
-from kdray.registry import Registry
+from kdray.registry import Registry, read_package, write_package
 from kdray.spec.service import Limits, ServedModel, Service
 from kdray.spec.strict import Part
 from kdray_serve.answers import Answers, Here
@@ -127,6 +128,42 @@ def test_empty_method_and_class_mean_the_default(client: TestClient, scan: bytes
     assert (answer["method"], answer["class"]) == ("gradcam", answer["prediction"])
 
 
+def test_an_exact_map_has_no_estimate(client: TestClient, scan: bytes) -> None:
+    assert post(client, "explain", image=scan).json()["estimate"] is None
+
+
+def test_a_preset_is_served_under_its_own_name(
+    service: Callable[..., Service], scan: bytes
+) -> None:
+    methods = (Part(name="grad-cam"), Part(name="dfs-ex-texture"))
+    client = client_of(service(explain=methods))
+    listed = client.get("/v1/models/brain").json()["explanations"]
+    assert [method["name"] for method in listed] == ["grad-cam", "dfs-ex-texture"]
+    assert [method["title"].partition(":")[0] for method in listed] == [
+        "Grad-CAM",
+        "DFS-Ex (dfs-ex-texture)",
+    ]
+    assert post(client, "explain", image=scan).json()["method"] == "grad-cam"
+    assert refused(post(client, "explain", image=scan, method="gradcam"), 422)
+
+
+def test_a_map_that_shows_nothing_is_422_with_the_reason(
+    service: Callable[..., Service], scan: bytes, tmp_path: Path
+) -> None:
+    source = Registry(service().registry).fetch("brain", 2)
+    package = read_package(source)
+    net = package.build()
+    for weight in net.module.parameters():
+        weight.data.zero_()
+    registry, folder = Registry(str(tmp_path / "registry")), tmp_path / "blank"
+    folder.mkdir()
+    who = {"id": package.id, "role": package.role, "lineage": {}}
+    write_package(folder, net, model=package.model, info=package, **who)
+    registry.promote("brain", registry.add("brain", folder, key="blank"))
+    client = client_of(service(registry=registry.uri))
+    assert "the map is blank" in refused(post(client, "explain", image=scan), 422)
+
+
 def test_the_settings_of_the_spec_reach_the_explanation(
     service: Callable[..., Service], scan: bytes
 ) -> None:
@@ -230,19 +267,6 @@ def test_an_image_of_16_bits_is_422_and_says_what_to_do(
 def test_a_request_without_an_image_is_422_and_names_the_field(client: TestClient) -> None:
     response = client.post("/v1/models/brain/predict", data={"picture": "x"})
     assert "image:" in refused(response, 422)
-
-
-def test_a_blank_heat_map_is_422_and_says_so(
-    service: Callable[..., Service], encode: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from kdray.errors import ExplainError
-
-    def blank(*_arguments: Any) -> None:
-        raise ExplainError("gradcam, image 0", "the map is blank.")
-
-    monkeypatch.setattr(Predictor, "explain", blank)
-    response = post(client_of(service()), "explain", image=encode())
-    assert "no heat map" in refused(response, 422)
 
 
 def test_an_unknown_page_is_a_problem_too(client: TestClient) -> None:

@@ -66,7 +66,11 @@ export function showHeat(answer, method) {
   heat.alt = `Heat map by ${methodName(method)} for the class ${answer.class}`;
   heat.hidden = false;
   element("explained").hidden = false;
-  element("explained").textContent = `Heat map for ${answer.class}. ${method.title}`;
+  const about =
+    answer.estimate === null
+      ? ""
+      : ` It correlates with the exact map by about ${answer.estimate.toFixed(2)}.`;
+  element("explained").textContent = `Heat map for ${answer.class}. ${method.title}${about}`;
   for (const button of element("bars").querySelectorAll("button"))
     button.setAttribute("aria-pressed", String(button.value === answer.class));
 }

@@ -7,22 +7,19 @@ from typing import Any
 
 Facts = Mapping[str, Any]
 
-#: Score of a map -> what a table calls it; lower or higher is better as said.
+#: Scores of maps that tables show -> title and which direction is better. All of them lie in
+#: ``metrics.json``; ``kdray.measure.DEFINITIONS`` says what they mean, but is slow to import.
 SCORES = {
-    "deletion_auc": "deletion (low)",
-    "insertion_auc": "insertion (high)",
-    "average_drop": "average drop (low)",
-    "increase": "increase (high)",
-    "retention": "retention (high)",
-    "label_agreement": "label agreement (high)",
-    "prediction_change": "prediction change (high)",
-    "removal_correlation": "removal correlation (high)",
-    "pointing_hit": "pointing game (high)",
-    "energy_inside": "energy inside the mask (high)",
-    "iou_best": "best IoU with the mask (high)",
+    "deletion_auc": "Deletion AUC (low)",
+    "insertion_auc": "Insertion AUC (high)",
+    "average_drop": "Average drop (low)",
+    "label_agreement": "Label kept (F1) (high)",
+    "pointing_hit": "Pointing game (high)",
+    "energy_inside": "Energy inside (high)",
+    "iou_best": "Best IoU (high)",
 }
-#: How alike two maps are -> what a table calls it.
-AGREEMENT = {"pearson": "Pearson", "ssim": "SSIM", "iou20": "IoU of the top 20 %"}
+#: How alike two maps are -> title.
+AGREEMENT = {"pearson": "Pearson", "ssim": "SSIM", "iou20": "IoU top 20%"}
 
 
 def of_model(explanations: Facts, label: str) -> dict[str, Any]:
@@ -48,7 +45,7 @@ def score_table(explanations: Facts) -> tuple[list[str], list[list[str]]]:
     """Return head and rows of the scores: a method a row, those that were measured in columns."""
     rows = explanations.get("scores") or []
     names = [name for name in SCORES if any(_known(row, name) for row in rows)]
-    head = ["method", *(SCORES[name] for name in names), "blank maps"]
+    head = ["method", *(SCORES[name] for name in names), "blank maps", "time / forward pass"]
     return (head, [_score_row(row, names) for row in rows]) if rows else ([], [])
 
 
@@ -80,7 +77,8 @@ def _score_row(row: Facts, names: Sequence[str]) -> list[str]:
     measures = row.get("measures") or {}
     cells = [_spread(measures.get(name)) for name in names]
     blank = f"{row.get('degenerate', 0)} of {row['maps']}" if row.get("maps") else "-"
-    return [str(row["method"]), *cells, blank]
+    ratio = row.get("met_forwards")
+    return [str(row["method"]), *cells, blank, "-" if ratio is None else f"{ratio:.2f}"]
 
 
 def _agreement_row(row: Facts) -> list[str]:

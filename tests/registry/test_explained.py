@@ -10,8 +10,16 @@ from typing import Any
 from typer.testing import CliRunner
 
 from kdray.cli.main import build
+from kdray.measure import DEFINITIONS
 from kdray.registry import Registry, model_card, read_package
-from kdray.registry.explained import agreement_table, of_model, score_table, verdicts
+from kdray.registry.explained import (
+    AGREEMENT,
+    SCORES,
+    agreement_table,
+    of_model,
+    score_table,
+    verdicts,
+)
 
 
 def over(mean: float | None, low: float | None = None, high: float | None = None) -> Any:
@@ -19,8 +27,9 @@ def over(mean: float | None, low: float | None = None, high: float | None = None
 
 
 def row(method: str, label: str, deletion: float | None) -> dict[str, Any]:
+    costs = {"degenerate": 2, "maps": 48, "met_forwards": 1.13}
     measures = {"deletion_auc": over(deletion, 0.1, 0.3), "insertion_auc": over(0.75)}
-    return {"method": method, "label": label, "measures": measures, "degenerate": 2, "maps": 48}
+    return {"method": method, "label": label, "measures": measures, **costs}
 
 
 RESULTS = {
@@ -65,8 +74,9 @@ def test_results_of_earlier_versions_have_nothing_to_keep() -> None:
 
 def test_scores_stand_with_their_interval_and_the_blank_maps() -> None:
     head, rows = score_table(of_model(RESULTS, "small (kd)"))
-    assert head == ["method", "deletion (low)", "insertion (high)", "blank maps"]
-    assert rows[0] == ["gradcam", "0.200 [0.100, 0.300]", "0.750", "2 of 48"]
+    shown = ["Deletion AUC (low)", "Insertion AUC (high)", "blank maps", "time / forward pass"]
+    assert head == ["method", *shown]
+    assert rows[0] == ["gradcam", "0.200 [0.100, 0.300]", "0.750", "2 of 48", "1.13"]
 
 
 def test_a_score_that_is_not_defined_is_a_dash() -> None:
@@ -85,6 +95,12 @@ def test_the_verdict_of_the_sanity_check_stands_with_the_stability() -> None:
     assert found["gradcam"].startswith("passed; Pearson 0.970")
 
 
+def test_tables_call_scores_as_their_definitions_do() -> None:
+    for name, title in SCORES.items():
+        assert title == f"{DEFINITIONS[name].title} ({DEFINITIONS[name].better})"
+    assert AGREEMENT == {name: DEFINITIONS[name].title for name in AGREEMENT}
+
+
 def test_nothing_scored_gives_no_table() -> None:
     assert score_table({}) == agreement_table({}) == ([], [])
     assert not list(verdicts({}))
@@ -93,7 +109,7 @@ def test_nothing_scored_gives_no_table() -> None:
 def test_the_model_card_has_a_section_of_explanations(make_package: Callable[..., Path]) -> None:
     package = read_package(make_package())
     card = model_card(package, {"explanations": of_model(RESULTS, "small (kd)")})
-    assert "| gradcam | 0.200 [0.100, 0.300] | 0.750 | 2 of 48 |" in card
+    assert "| gradcam | 0.200 [0.100, 0.300] | 0.750 | 2 of 48 | 1.13 |" in card
     assert "Mean over 16 images of the test split" in card
     assert "## Explanations" not in model_card(package, {})
 
@@ -107,6 +123,6 @@ def test_registry_show_prints_the_scores_of_explanations(
     Registry(uri).add("brain", folder, key="1")
     words = ["registry", "show", "brain@1", "--registry", uri]
     shown = CliRunner().invoke(build(), words, env={"COLUMNS": "200"}).output
-    assert "deletion (low)" in shown
+    assert "Deletion AUC (low)" in shown
     assert "0.610 [0.500, 0.700] (0.320)" in shown
     assert "passed" in shown

@@ -102,12 +102,8 @@ def package_of(model: str, registry: str, size: int, work: Path) -> tuple[str, P
     known = (*parts.presets("models"), *parts.names("models"))
     if model not in known:
         folder, called = locate(model, registry)
-        return f"{read_package(folder).id} ({_short(called)})", folder
+        return (read_package(folder).id if "/" in called else called), folder
     return f"{model} (random weights)", _random(model, size, work / f"{model}-random-{size}")
-
-
-def _short(called: str) -> str:
-    return Path(called).name
 
 
 @dataclass(frozen=True)

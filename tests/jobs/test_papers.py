@@ -225,6 +225,7 @@ def finished(experiment: str, plan: Plan) -> dict[str, Any]:
         "models": [
             {
                 **dict(zip(("role", "model", "teacher", "method"), row, strict=True)),
+                "label": label(*row[1:]),
                 "runs": [{"scores": {"test": scores(plan.job, experiment, label(*row[1:]))}}],
                 "summary": {"test": {}},
                 "cost": numbers(experiment, label(*row[1:]), COSTS),
@@ -233,11 +234,14 @@ def finished(experiment: str, plan: Plan) -> dict[str, Any]:
         ],
         "explanations": {
             "figure": f"{experiment}.png",
-            "subject": dict(zip(("student", "teacher", "method"), rows[-1][1:], strict=True)),
-            "measures": [
-                {"method": part.name, "role": role, **faithfulness(experiment, part.name, role)}
+            "scores": [
+                {
+                    "label": label(*row[1:]),
+                    "role": row[0],
+                    **explained(experiment, part.name, row[0]),
+                }
                 for part in plan.job.explain.methods
-                for role in ("teacher", "student")
+                for row in (rows[0], rows[-1])
             ],
         },
     }
@@ -264,9 +268,11 @@ def numbers(experiment: str, model: str, measures: Iterable[str]) -> dict[str, f
     return {name: unique(experiment, model, name) for name in measures}
 
 
-def faithfulness(experiment: str, explainer: str, role: str) -> dict[str, Any]:
+def explained(experiment: str, explainer: str, role: str) -> dict[str, Any]:
+    """Return a row of scores of explanations, whose MET is none of its measures."""
     found = numbers(experiment, f"{explainer} of the {role}", FAITHFULNESS)
-    return {name: {**ONE, "mean": value} for name, value in found.items()}
+    scores = {name: {**ONE, "mean": value, "seeds": None} for name, value in found.items()}
+    return {"method": explainer, "runs": 1, "met_ms": scores.pop("met_ms"), "measures": scores}
 
 
 def scores(job: Experiment, experiment: str, model: str) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from kdray.spec.strict import Part
 
 #: Random pairs of maps that the verdict compares with (Arun et al.).
 _PAIRS = 50
+#: Keeps the seeds away from those that networks are built with: the same would draw the same.
+_FAR = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def randomisation(
     net = replace(subject.net, module=module, parallel=None)
     found: list[RandomisedStage] = []
     for layers in stages_of(net, images[:1]):
-        with _seeded(seed + len(found), images.device):
+        with _seeded(_FAR + seed + len(found), images.device):
             for path in layers:
                 _draw_anew(module.get_submodule(path))
         # A runtime would have to compile each of these networks anew.

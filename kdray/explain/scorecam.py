@@ -5,19 +5,28 @@ the image; the map is ReLU(sum_k w_k A_k). The variant is pytorch-grad-cam's: w 
 channels of the raw logit of the class (the paper first subtracts the logit of a blank image, which
 the softmax cancels). One forward pass a channel serves all classes.
 
+Channels with equal masks share one forward pass. Constant channels are among them: their mask is
+0 and their score that of an image of zeros, and they keep their weight in the softmax and their
+part in the map.
+
 Differs: the paper's own code weighs by the class probability, without a softmax over channels.
+pytorch-grad-cam's mask of a constant channel other than 0 may be rounding noise instead of 0.
 """
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import interpolate
 
+from kdray.explain._masks import distinct, logits_through, masks_of, nowhere_positive, weighted
 from kdray.explain._subject import Raw, Subject
 from kdray.explain._watch import maps_at
 from kdray.spec.strict import Strict
+
+PRESETS: dict[str, dict[str, Any]] = {"score-cam": {"params": {}}}
 
 
 class Params(Strict):
@@ -25,8 +34,12 @@ class Params(Strict):
 
     tap: str = "cam"
     """Which layer: `cam` (the model's own choice) or `stage1`, `stage2`, ..."""
-    batch_size: int = Field(32, ge=1, le=1024)
-    """Masked images in one forward pass; changes speed and memory, not the map."""
+    batch_size: int | None = Field(None, ge=1, le=1024)
+    """Masked images in one forward pass; changes speed and memory, not the map. `null`: as many as
+    are fastest."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Arithmetic of the masked forward passes. `bfloat16` is faster where the processor has it and
+    may change a map whose weights lie close together."""
 
 
 def explain(params: Params, subject: Subject, images: Tensor, classes: Tensor) -> Raw:
@@ -42,23 +55,11 @@ def explain(params: Params, subject: Subject, images: Tensor, classes: Tensor) -
         ModelError: The network has no such tap.
     """
     _, seen = maps_at(subject.net, (params.tap,), images)
-    maps = seen[params.tap]
-    found = [
-        _one(subject, image, values, wanted, params.batch_size)
-        for image, values, wanted in zip(images, maps, classes, strict=True)
-    ]
-    return Raw(torch.stack(found), forwards=len(images) * (1 + maps.shape[1]))
-
-
-def _one(
-    subject: Subject, image: Tensor, maps: Tensor, classes: Tensor, batch_size: int
-) -> Tensor:
-    """Return the maps ``[K, h, w]`` of one image ``[c, H, W]`` from the layer's ``[D, h, w]``."""
-    logits = []
-    for some in torch.split(maps, batch_size):
-        masks = interpolate(some[None], image.shape[1:], mode="bilinear", align_corners=True)[0]
-        low, high = masks.amin(dim=(1, 2)), masks.amax(dim=(1, 2))
-        masks = (masks - low[:, None, None]) / (high - low).clamp_min(1e-8)[:, None, None]
-        logits.append(subject.forward(image * masks[:, None]))
-    weights = torch.cat(logits)[:, classes].softmax(dim=0)  # [D, K]
-    return torch.einsum("dk,dhw->khw", weights, maps).relu()
+    maps, found, forwards = seen[params.tap].float(), [], len(images)
+    for image, channels, wanted in zip(images, maps, classes, strict=True):
+        masks, places = distinct(masks_of(channels, (image.shape[1], image.shape[2])))
+        logits = logits_through(subject, image, masks, params.batch_size, params.precision)
+        found.append(weighted(logits[places][:, wanted], channels))
+        forwards += len(masks)
+    weighed = torch.stack(found)
+    return Raw(weighed, forwards, reasons=nowhere_positive(weighed, maps))

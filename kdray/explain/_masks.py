@@ -1,0 +1,116 @@
+"""Score-CAM's masks: a layer's channels, scaled to [0, 1], and the class scores seen through them.
+
+A mask is kept at the layer's own size and enlarged only in the batch that needs it: scaling and
+enlarging are both linear, so their order does not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from kdray.explain._subject import Subject
+from kdray.runtime import Precision
+
+#: pytorch-grad-cam's guard against dividing by the range of a constant channel.
+EPSILON = 1e-8
+#: Pixels of one forward pass that were fastest: more leave the processor's cache.
+PIXELS = 16 * 224 * 224
+NEGATIVE = (
+    "the weighted map is nowhere positive: the channels that the class weighs most are negative "
+    "(hard-swish, SiLU and GELU give such maps)."
+)
+
+
+def masks_of(maps: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """Return channels ``[D, h, w]`` as masks, each in [0, 1] once enlarged to the image.
+
+    A constant channel's mask is 0.
+
+    Args:
+        maps: ``[D, h, w]``.
+        image_size: Height and width of the image.
+    """
+    rows, columns = (
+        _enlarging(small, large)[_beside_nodes(small, large)].to(maps)
+        for small, large in zip(maps.shape[1:], image_size, strict=True)
+    )
+    enlarged = (rows @ maps @ columns.T).flatten(1)  # where the extremes of the whole can be
+    low, high = enlarged.amin(dim=1), enlarged.amax(dim=1)
+    flat = maps.flatten(1)
+    is_constant = flat.amin(dim=1) == flat.amax(dim=1)
+    masks = (maps - low[:, None, None]) / (high - low + EPSILON)[:, None, None]
+    return torch.where(is_constant[:, None, None], 0.0, masks)
+
+
+def logits_through(
+    subject: Subject,
+    image: Tensor,
+    masks: Tensor,
+    batch_size: int | None,
+    precision: Precision = "float32",
+) -> Tensor:
+    """Return the logits ``[n, C]`` of one image seen through each mask.
+
+    Args:
+        subject: The classifier.
+        image: ``[c, H, W]``.
+        masks: ``[n, h, w]``, as ``masks_of`` gives them.
+        batch_size: Masked images in one forward pass; None: as many as are fastest.
+        precision: Arithmetic of the network.
+    """
+    height, width = image.shape[1:]
+    size = batch_size or max(1, PIXELS // (height * width))
+    rows, columns = _enlarging(masks.shape[1], height), _enlarging(masks.shape[2], width)
+    rows, columns = rows.to(masks), columns.to(masks).T.contiguous()
+    buffer = image.new_empty(min(size, len(masks)), *image.shape)
+    logits = []
+    for some in torch.split(masks, size):
+        large = rows @ some @ columns
+        masked = torch.mul(image, large[:, None], out=buffer[: len(some)])
+        logits.append(subject.forward(masked, len(masks), precision))
+    return torch.cat(logits)
+
+
+def distinct(masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the masks ``[n, h, w]`` that differ, and for each of ``[D, h, w]`` which it is."""
+    flat, places = torch.unique(masks.flatten(1), dim=0, return_inverse=True)
+    return flat.reshape(-1, *masks.shape[1:]), places
+
+
+def weighted(scores: Tensor, maps: Tensor) -> Tensor:
+    """Return ``[K, h, w]``: ReLU(sum_d softmax_d(scores)_dk A_d).
+
+    Args:
+        scores: ``[D, K]``: the class scores of each channel.
+        maps: ``[D, h, w]``.
+    """
+    return torch.einsum("dk,dhw->khw", scores.softmax(dim=0), maps).relu()
+
+
+def nowhere_positive(found: Tensor, maps: Tensor) -> Mapping[tuple[int, int], str]:
+    """Return (image, place) -> the reason, for each map that is 0 for its channels' negative part.
+
+    Args:
+        found: ``[B, K, h, w]``, of ``weighted``.
+        maps: ``[B, D, h, w]``: the channels.
+    """
+    has_negative = maps.amin(dim=(1, 2, 3)) < 0
+    blank = torch.nonzero((found.amax(dim=(2, 3)) == 0) & has_negative[:, None])
+    return {(image, place): NEGATIVE for image, place in blank.tolist()}
+
+
+def _enlarging(small: int, large: int) -> Tensor:
+    """Return the bilinear interpolation of one axis with aligned corners, ``[large, small]``."""
+    return interpolate(torch.eye(small)[None], large, mode="linear", align_corners=True)[0].T
+
+
+def _beside_nodes(small: int, large: int) -> Tensor:
+    """Return the places of the enlarged axis next to the small one's, where extremes are."""
+    steps = torch.arange(small) * (large - 1)
+    span = max(small - 1, 1)
+    places = {*(steps // span).tolist(), *(-(-steps // span)).tolist()}
+    return torch.tensor(sorted(places))

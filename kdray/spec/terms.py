@@ -1,4 +1,4 @@
-"""Settings of the loss terms that several methods share."""
+"""Settings that several methods, or several explanations, share."""
 
 from __future__ import annotations
 
@@ -27,3 +27,11 @@ Direction = Annotated[
         "teacher's classes, or KL(student || teacher)."
     ),
 ]
+
+#: What hides a part of an image: the colour that is the training images' mean, a blurred copy of
+#: the image, or the darkest value of each of its channels.
+Baseline = Literal["mean", "blurred", "darkest"]
+#: What of a class an explanation follows: its logit or its probability.
+Score = Literal["logit", "probability"]
+#: Which parts of an image a map shows: those that speak for the class, or those that matter.
+Sign = Literal["positive", "absolute"]

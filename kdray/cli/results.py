@@ -17,12 +17,12 @@ from kdray.cli._results import find_results, find_suite, split_of
 from kdray.errors import JobError
 
 if TYPE_CHECKING:
-    from kdray.report.cells import Table
+    from kdray.report.cells import Cell, Table
     from kdray.spec import Suite
     from kdray.store import Store
 
 #: Table -> rows; with more it is left to the report and to `--json`.
-_ROOM = {"searches": 12, "classes": 48}
+_ROOM = {"searches": 12, "classes": 48, "agreement_by_class": 24}
 
 
 def register(app: typer.Typer) -> None:
@@ -75,10 +75,10 @@ def show(
         split: Show the scores on this split alone; None: on every split.
         everything: Also print classes, searches and data.
     """
-    from kdray.report import wording  # slow: jinja2
+    from kdray.report import alike, wording  # slow: jinja2
 
     told: set[str] = set()
-    made = _tables(results, split, everything=everything)
+    made = [alike.compact(t) for t in _tables(results, split, everything=everything)]
     for table in filter(_fits, made):
         console.print(_drawn(table))
         for note in table.notes:
@@ -90,10 +90,19 @@ def show(
     if left:
         text = f"Left to the report and to --json: {', '.join(left)}."
         console.print(escape(text), style="dim", highlight=False)
+    if everything:
+        _say_explained(results)
     for warning in wording.warnings(results, split):
         console.print(f"[yellow]note[/yellow] {escape(warning)}", highlight=False)
     console.print()
     for sentence in wording.headline(results):
+        console.print(escape(sentence), highlight=False)
+
+
+def _say_explained(results: Mapping[str, Any]) -> None:
+    from kdray.report import explained_section
+
+    for sentence in explained_section.sentences(results) if results.get("explanations") else ():
         console.print(escape(sentence), highlight=False)
 
 
@@ -142,15 +151,23 @@ def _tables(
     results: Mapping[str, Any], split: str | None, *, everything: bool = True
 ) -> list[Table]:
     """Return the tables to show, the most important ones last."""
-    from kdray.report import datasets, facts, knowledge, maps, search_tables, tables
+    from kdray.report import (
+        alike,
+        datasets,
+        explained_section,
+        facts,
+        knowledge,
+        search_tables,
+        tables,
+    )
 
     splits = [split] if split else facts.ordered_splits(results)
     main = split or facts.main_split(results)
     made: list[Table] = []
     if everything:
         made += [datasets.dataset_table(results), datasets.leak_table(results)]
-        made += [maps.agreement_table(results), maps.pointing_table(results)]
-        made += [maps.measures_table(results)]
+        made += [alike.agreement_by_class_table(results)]
+        made += reversed(explained_section.tables(results))
         made += [knowledge.records_table(results), tables.search_table(results)]
         made += [search_tables.pareto_table(results), search_tables.pairs_table(results)]
         made += [tables.class_table(results, main)] if main else []
@@ -185,8 +202,19 @@ def _drawn(table: Table) -> RichTable:
             escape(column.title), justify=justify, overflow="fold", min_width=min(longest, 20)
         )
     for row in table.rows:
-        drawn.add_row(*(escape(cell.text) for cell in row))
+        drawn.add_row(*(_shown(cell) for cell in row))
     return drawn
+
+
+def _shown(cell: Cell) -> str:
+    """Return a cell for the screen: the best value bold, an interval over seeds below."""
+    from kdray.report.cells import over_seeds
+
+    text = escape(cell.text)
+    seeds = over_seeds(cell)
+    return (f"[bold]{text}[/bold]" if cell.best else text) + (
+        f"\n{escape(seeds)}" if seeds else ""
+    )
 
 
 def _json(results: Mapping[str, Any], split: str | None, file: str) -> None:
@@ -202,10 +230,26 @@ def _json(results: Mapping[str, Any], split: str | None, file: str) -> None:
             "promoted": results.get("promoted"),
             "search": results.get("search"),
             "knowledge": results.get("knowledge"),
+            "explanations": _explained(results),
             "models": text.to_dict(_models(results, split)),
             **{table.name: text.to_dict(table) for table in made if table.name != "models"},
         }
     )
+
+
+def _explained(results: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return of the explanations what their tables do not hold."""
+    from kdray.report import explained_section
+
+    found = results.get("explanations")
+    if not found:
+        return None
+    facts = {name: found.get(name) for name in ("path", "figures", "scored", "notes")}
+    return {
+        **facts,
+        "sentences": list(explained_section.sentences(results)),
+        "randomised": found.get("sanity") or [],
+    }
 
 
 def _csv(results: Mapping[str, Any], split: str | None) -> None:
@@ -215,9 +259,9 @@ def _csv(results: Mapping[str, Any], split: str | None) -> None:
 
 
 def _markdown(results: Mapping[str, Any], split: str | None) -> None:
-    from kdray.report import text
+    from kdray.report import alike, text
 
-    made = reversed(_tables(results, split))
+    made = [alike.compact(table) for table in reversed(_tables(results, split))]
     typer.echo("\n".join(text.markdown(table) for table in made), nl=False)
 
 

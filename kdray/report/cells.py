@@ -20,12 +20,16 @@ class Cell:
         value: What is sorted by and written to CSV; None where there is no value.
         low: Lower end of the interval, for values that have one.
         high: Upper end of the interval.
+        seeds: Ends of a second interval, over seeds, where the first is over images.
+        best: Whether no other one of its kind is better.
     """
 
     text: str
     value: float | str | None = None
     low: float | None = None
     high: float | None = None
+    seeds: tuple[float, float] | None = None
+    best: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,11 @@ def only(table: Table, keys: Sequence[str]) -> Table:
         tuple(tuple(row[index] for index in kept) for row in table.rows),
         table.notes,
     )
+
+
+def over_seeds(cell: Cell) -> str:
+    """Return a cell's second interval as text, or nothing."""
+    return "" if cell.seeds is None else f"seeds [{cell.seeds[0]:.3f}, {cell.seeds[1]:.3f}]"
 
 
 def number(value: object) -> float | None:

@@ -12,12 +12,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from kdray.report import (
+    alike,
     cells,
     charts,
     datasets,
+    explained_section,
     facts,
     knowledge,
-    maps,
     published,
     search_section,
     search_tables,
@@ -58,9 +59,6 @@ def write_report(results: Results, store: Store, spec_text: str) -> str:
         search=_search(results),
         records=knowledge.records_table(results),
         explanation=_explanation(results, store),
-        agreement=maps.agreement_table(results),
-        pointing=maps.pointing_table(results),
-        measures=maps.measures_table(results),
         dataset=datasets.dataset_table(results),
         leaks=datasets.leak_table(results),
         source=_flat(results["dataset"].get("source") or {}),
@@ -183,13 +181,31 @@ def _markup(svg: str | None) -> Markup | None:
 
 
 def _explanation(results: Results, store: Store) -> dict[str, Any] | None:
-    found = results.get("explanations")
-    if not found:
+    """Return what the section on explanations shows; None without any."""
+    if not results.get("explanations"):
         return None
-    picture = _picture(store, found["figure"])
-    shown = found.get("models") or [found["teacher"], found["student"]]
-    said = {"methods": ", ".join(found["methods"]), "models": " and ".join(shown)}
-    return {**found, **said, "picture": picture, "notes": found.get("notes") or []}
+    made = explained_section.tables(results)
+    return {
+        "sentences": list(explained_section.sentences(results)),
+        "shown": explained_section.shown(results),
+        "figures": [
+            {
+                "title": figure.title,
+                "alt": figure.alt,
+                "file": figure.file,
+                "picture": _picture(store, figure.file),
+            }
+            for figure in explained_section.figures(results)
+        ],
+        "charts": [
+            {"title": chart.title, "svg": Markup(chart.svg), "text": chart.text}
+            for chart in explained_section.charts(results)
+        ],
+        "tables": [alike.compact(table) for table in made],
+        "by_class": alike.compact(alike.agreement_by_class_table(results)),
+        "legend": explained_section.legend(made),
+        "notes": results["explanations"].get("notes") or [],
+    }
 
 
 def _picture(store: Store, name: str) -> str | None:

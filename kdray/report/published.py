@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from kdray import measure
+from kdray.report import explained
 from kdray.report.cells import Cell, Column, Table, number
 from kdray.report.facts import Model, Results
 from kdray.spec.suite import Column as PublishedColumn
@@ -221,18 +222,27 @@ def _name(metric: str, of: str | None) -> str:
 def _of_explanations(
     results: Results, chosen: Selector, explainer: str, name: str
 ) -> dict[str, Any] | None:
-    role = chosen.role or "student"
-    keys = ("teacher",) if role == "teacher" else ("teacher", "student", "method")
-    wanted = {key: getattr(chosen, key) for key in keys if getattr(chosen, key) is not None}
-    explained = results.get("explanations") or {}
-    shown = explained.get("subject") or {}
-    if any(shown.get(key) != value for key, value in wanted.items()):
-        return None  # explanations are those of the best student and its teacher alone
-    for item in explained.get("measures") or ():
-        if (item["method"], item["role"]) == (explainer, role):
-            found = item.get(name)
-            return dict(found) if isinstance(found, Mapping) else None
-    return None
+    """Return a score of a model's maps: over its runs where there are several, or over images."""
+    model = _model(results, chosen)
+    if model is None:
+        return None
+    key = (model["label"], explainer)
+    rows = {(row["label"], row["method"]): row for row in explained.scores(results)}
+    alike = {(row["label"], row["method"]): row for row in explained.agreement(results)}
+    checked = {(row["label"], row["method"]): row for row in explained.sanity(results)}
+    row, near = rows.get(key) or {}, alike.get(key) or {}
+    classes = near.get("classes") or {}
+    known: Mapping[str, Any] = {
+        **(checked.get(key) or {}),
+        **(classes.get(chosen.of) or {} if chosen.of else near.get("all") or {}),
+        **row,
+        **(row.get("measures") or {}),
+    }
+    found = known.get(name)
+    if isinstance(found, Mapping):
+        return dict(found.get("seeds") or found)
+    value = number(found)
+    return None if value is None else _alone(value)
 
 
 def _alone(value: float) -> dict[str, Any]:

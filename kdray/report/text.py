@@ -6,7 +6,8 @@ import csv
 import io
 from typing import Any
 
-from kdray.report.cells import Column, Table
+from kdray.report import cells
+from kdray.report.cells import Cell, Column, Table
 
 
 def markdown(table: Table) -> str:
@@ -16,7 +17,7 @@ def markdown(table: Table) -> str:
         "",
         _row([column.title for column in table.columns]),
         _row(["---:" if column.numeric else "---" for column in table.columns]),
-        *(_row([cell.text for cell in row]) for row in table.rows),
+        *(_marked([_full(cell) for cell in row]) for row in table.rows),
         "",
         *(f"- {_plain(note)}" for note in table.notes),
     ]
@@ -42,9 +43,7 @@ def to_dict(table: Table) -> dict[str, Any]:
         "title": table.title,
         "rows": [
             {
-                column.key: {"mean": cell.value, "low": cell.low, "high": cell.high}
-                if column.interval
-                else cell.value
+                column.key: _ends(cell) if column.interval else cell.value
                 for column, cell in zip(table.columns, row, strict=True)
             }
             for row in table.rows
@@ -53,13 +52,30 @@ def to_dict(table: Table) -> dict[str, Any]:
     }
 
 
+def _ends(cell: Cell) -> dict[str, Any]:
+    ends = {"mean": cell.value, "low": cell.low, "high": cell.high}
+    return ends if cell.seeds is None else {**ends, "seeds": list(cell.seeds)}
+
+
+def _full(cell: Cell) -> str:
+    """Return a cell as Markdown: the best value in bold, both intervals."""
+    value, _, ends = cell.text.partition(" [") if cell.low is not None else (cell.text, "", "")
+    shown = f"**{_plain(value)}**" if cell.best else _plain(value)
+    parts = (shown, f"[{ends}" if ends else "", cells.over_seeds(cell))
+    return " ".join(part for part in parts if part)
+
+
 def _csv_names(column: Column) -> list[str]:
     ends = ("", "_low", "_high") if column.interval else ("",)
     return [f"{column.key}{end}" for end in ends]
 
 
 def _row(texts: list[str]) -> str:
-    return f"| {' | '.join(_plain(text) for text in texts)} |"
+    return _marked([_plain(text) for text in texts])
+
+
+def _marked(texts: list[str]) -> str:
+    return f"| {' | '.join(texts)} |"
 
 
 def _plain(text: str) -> str:

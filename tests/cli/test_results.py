@@ -16,6 +16,7 @@ from kdray.cli.main import build
 from kdray.errors import JobError, KdrayError, RunError
 from kdray.run.journal import Journal
 from kdray.store import Store
+from tests.report.explained import explanations
 from tests.report.searched import searched
 
 SPEC = """
@@ -213,3 +214,45 @@ def test_json_of_older_results_knows_of_neither(storage: Store) -> None:
     facts = json.loads(call("results", "brain-mri", "--json"))
     assert facts["search"] is None
     assert facts["knowledge"] is None
+
+
+@pytest.fixture
+def explained(storage: Store, results: dict[str, Any]) -> dict[str, Any]:
+    """The finished job, its explanations scored."""
+    results["explanations"] = explanations()
+    storage.write_json("jobs/brain-mri/results.json", results)
+    return results
+
+
+def test_results_show_the_scores_of_explanations(explained: dict[str, Any]) -> None:
+    said = call("results", "brain-mri")
+    for title in ("Faithfulness of the maps", "Maps of student and teacher", "Sanity of the maps"):
+        assert title in said
+    assert "seeds [0." in said
+    assert "A map shows where the model looked, not where the disease is." in said
+    assert "Maps of student and teacher, class by class" in said.partition("Left to the report")[2]
+
+
+def test_json_holds_every_score_of_explanations(explained: dict[str, Any]) -> None:
+    found = json.loads(call("results", "brain-mri", "--json"))
+    rows = found["faithfulness"]["rows"]
+    assert {row["method"] for row in rows} == {"gradcam", "scorecam_fast", "featuremaps", "random"}
+    assert rows[0]["deletion_auc"]["mean"] is not None
+    assert found["agreement"]["rows"][0]["teacher"] == "resnet18"
+    assert len(found["agreement_by_class"]["rows"]) == 32
+    assert found["explanations"]["scored"]["images"] == 16
+    assert found["explanations"]["randomised"][0]["stages"]
+    assert found["fidelity_candidates"]["rows"][0]["retention"]["low"] is not None
+
+
+def test_explanations_can_be_pasted_as_markdown(explained: dict[str, Any]) -> None:
+    said = call("results", "brain-mri", "--markdown")
+    assert "**Maps of student and teacher (resnet18)**" in said
+    assert "| random |" in said
+
+
+def test_explanations_of_an_older_version_say_to_run_again(storage: Store) -> None:
+    assert "run the job again" in call("results", "brain-mri")
+    found = json.loads(call("results", "brain-mri", "--json"))
+    assert "faithfulness" not in found
+    assert found["explanations"]["figures"] is None

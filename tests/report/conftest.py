@@ -13,6 +13,7 @@ import pytest
 
 from kdray.report import write_report
 from kdray.store import Store
+from tests.report.explained import explanations
 
 CLASSES = ("glioma", "meningioma", "notumor", "pituitary")
 SUPPORT = {"test": (300, 306, 405, 300), "test_clean": (297, 197, 20, 293)}
@@ -42,10 +43,18 @@ def store(tmp_path: Path, results: dict[str, Any]) -> Store:
 @pytest.fixture(scope="session")
 def full_report(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
     """The results and their report, drawn once: charts take time."""
-    made = make_results()
+    made = {**make_results(), "explanations": explanations()}
     store = Store(str(tmp_path_factory.mktemp("report")))
-    store.write(made["explanations"]["figure"], _png())
+    for figure in made["explanations"]["figures"]:
+        store.write(f"{made['explanations']['path']}/{figure['file']}", _png())
     return made, write_report(made, store, "apiVersion: kdray/v1\nkind: Experiment\n")
+
+
+@pytest.fixture
+def explained(results: dict[str, Any]) -> dict[str, Any]:
+    """The same results with scored explanations; those of ``results`` are of an older version."""
+    results["explanations"] = explanations()
+    return results
 
 
 @pytest.fixture

@@ -68,6 +68,11 @@ def model(method: str | None, *runs: dict[str, Any], teacher: str | None = None)
     }  # fmt: skip
 
 
+def over_images(mean: float) -> dict[str, Any]:
+    ends = {"low": mean - 0.1, "high": mean + 0.1}
+    return {"mean": mean, "std": 0.2, **ends, "n": 16, "over": "images", "seeds": None}
+
+
 RESULTS: dict[str, Any] = {
     "confidence": 0.95,
     "models": [
@@ -77,10 +82,19 @@ RESULTS: dict[str, Any] = {
     ],
     "explanations": {
         "figure": "steps/explain/x/explanations.png",
-        "measures": [
-            {"method": "gradcam", "role": "student", "met_ms": {"mean": 7.0, "std": 1.0,
-             "low": 6.0, "high": 8.0, "n": 4, "over": "images"}}
+        "scores": [
+            {"method": "gradcam", "label": "kd", "runs": 2, "forwards": 1.0,
+             "met_ms": over_images(7.0), "measures": {"deletion_auc": over_images(0.3)
+              | {"seeds": {"mean": 0.31, "std": 0.1, "low": 0.2, "high": 0.4, "n": 2,
+                           "over": "seeds"}}}},
+            {"method": "gradcam", "label": "None", "runs": 1, "forwards": 1.0,
+             "met_ms": over_images(70.0), "measures": {"deletion_auc": over_images(0.2)}},
         ],
+        "agreement": [
+            {"method": "gradcam", "label": "kd", "teacher": "t", "all": {
+                "pearson": over_images(0.6)}, "classes": {"x": {"pearson": over_images(0.5)}}}
+        ],
+        "sanity": [{"method": "gradcam", "label": "kd", "stability": over_images(0.9)}],
     },
 }  # fmt: skip
 
@@ -151,14 +165,10 @@ def test_scores_of_classes_and_their_means_are_found() -> None:
     assert mean(split="other") is None
 
 
-def test_teachers_and_explanations_are_found() -> None:
+def test_teachers_are_found() -> None:
     teacher = one(role="teacher", teacher="t")
     assert teacher is not None
     assert teacher["mean"] == 0.5  # with its interval over images
-    explained = one(metric="gradcam.met_ms")
-    assert explained is not None
-    assert explained["mean"] == 7.0
-    assert one(metric="gradcam.zebra") is None
     assert one(role="teacher", teacher="other") is None
 
 
@@ -197,13 +207,49 @@ def test_a_measured_number_is_not_rounded_to_the_printed_one(
     assert made.rows[0][1].text == shown
 
 
-def test_explanations_are_those_of_the_pair_that_was_explained() -> None:
-    results = {**RESULTS, "explanations": {**RESULTS["explanations"], "subject": {
-        "teacher": "t", "student": "s", "method": "kd"}}}  # fmt: skip
-    fits = Selector(metric="gradcam.met_ms", student="s", method="kd")
-    assert measured(results, fits) is not None
-    assert measured(results, fits.model_copy(update={"method": "none"})) is None
-    assert measured(results, fits.model_copy(update={"teacher": "other"})) is None
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ({"metric": "gradcam.met_ms", "method": "kd"}, 7.0),
+        ({"metric": "gradcam.met_ms", "role": "teacher"}, 70.0),
+        ({"metric": "gradcam.forwards", "method": "kd"}, 1.0),
+        ({"metric": "gradcam.deletion_auc", "role": "teacher", "teacher": "t"}, 0.2),
+        ({"metric": "gradcam.pearson", "method": "kd"}, 0.6),
+        ({"metric": "gradcam.pearson", "method": "kd", "of": "x"}, 0.5),
+        ({"metric": "gradcam.stability", "method": "kd"}, 0.9),
+    ],
+)
+def test_scores_of_explanations_are_those_of_the_selected_model(
+    chosen: dict[str, Any], expected: float
+) -> None:
+    found = one(**chosen)
+    assert found is not None
+    assert found["mean"] == pytest.approx(expected)
+
+
+def test_a_score_of_several_runs_has_its_interval_over_them() -> None:
+    found = one(metric="gradcam.deletion_auc", method="kd")
+    assert found is not None
+    assert (found["mean"], found["over"], found["n"]) == (0.31, "seeds", 2)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"metric": "gradcam.zebra", "method": "kd"},
+        {"metric": "shap.met_ms", "method": "kd"},
+        {"metric": "gradcam.met_ms", "method": "none"},
+        {"metric": "gradcam.met_ms"},
+        {"metric": "gradcam.pearson", "method": "kd", "of": "zebra"},
+    ],
+)
+def test_what_was_not_measured_of_explanations_is_none(chosen: dict[str, Any]) -> None:
+    assert one(**chosen) is None
+
+
+def test_explanations_of_an_older_version_have_no_scores() -> None:
+    older = {**RESULTS, "explanations": {"figure": "f.png", "agreement": {"gradcam": {}}}}
+    assert measured(older, Selector(metric="gradcam.met_ms", method="kd")) is None
 
 
 def test_numbers_of_other_settings_are_told_apart() -> None:

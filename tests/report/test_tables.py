@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kdray.report import datasets, maps, tables
+from kdray.report import datasets, tables
 from kdray.report.cells import Cell, Table
 
 Results = dict[str, Any]
@@ -132,19 +132,3 @@ def test_unreadable_images_are_told(results: Results) -> None:
 def test_no_search_for_copies_is_told(results: Results) -> None:
     results["dataset"]["duplicates"] = {"check": "none", "threshold": None, "leaks": []}
     assert any("Nobody looked" in note for note in datasets.dataset_table(results).notes)
-
-
-def test_agreement_of_maps_stands_beside_its_chance_level(results: Results) -> None:
-    table = maps.agreement_table(results)
-    assert [item.text for item in table.rows[0]] == ["gradcam", "0.610", "0.340", "0.420", "4"]
-    assert [item.text for item in table.rows[1]] == ["scorecam", "n/a", "n/a", "0.200", "0"]
-
-
-def test_pointing_counts_hits_and_misses(results: Results) -> None:
-    row = maps.pointing_table(results).rows[0]
-    assert [item.text for item in row] == ["gradcam", "teacher resnet18", "3", "1", "0.287"]
-
-
-def test_without_explanations_there_are_no_such_tables(results: Results) -> None:
-    results["explanations"] = None
-    assert maps.agreement_table(results).rows == maps.pointing_table(results).rows == ()

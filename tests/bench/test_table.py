@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from kdray.bench._table import COLUMNS, Row, as_json, cells, markdown, number
@@ -14,6 +16,21 @@ def test_a_bar_is_met_by_the_median() -> None:
     assert FAST.met is True
     assert Row("a / b", Spread(1.06, 1.0, 1.1, 9), bar=1.05).met is False
     assert Row("a / b", Spread(1.06, 1.0, 1.1, 9)).met is None
+
+
+def test_a_bar_to_be_reached_is_met_from_there_on() -> None:
+    row = Row("b / a", Spread(3.0, 2.9, 3.1, 9), "times", bar=3, at_least=True)
+    assert row.met is True
+    assert Row("b / a", Spread(2.9, 2.8, 3.1, 9), bar=3, at_least=True).met is False
+    assert cells([row])[0][1:4] == ("3.00 times (2.90 to 3.10, n 9)", ">= 3", "yes")
+
+
+def test_correlations_have_digits_that_tell_them_from_one() -> None:
+    mean = Spread(0.999999, 0.999999, 0.999999, 1)
+    row = Row("r", Spread(0.99991, 0.99991, 0.99991, 1), "Pearson", parts={"mean": mean})
+    row = replace(row, parts_unit="Pearson")
+    assert cells([row])[0][1] == "0.99991"
+    assert cells([row])[0][4] == "mean 1.00000"
 
 
 def test_a_row_is_told_with_its_spread_and_its_parts() -> None:

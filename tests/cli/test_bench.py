@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from kdray.bench import _plain, _taught, data, record, step
+from kdray.bench import _plain, _taught, data, explain, record, step
 from kdray.bench._room import Factory
 from kdray.bench._taught import Lesson
 from kdray.bench._timing import seconds_of
@@ -77,6 +77,26 @@ def test_every_kind_of_step_can_be_chosen(kdray: Kdray, kind: str) -> None:
     told = json.loads(kdray("bench", "step", *SMALL, "--only", kind).out)
     assert told["rows"][0]["bar"] in (1.05, 0.8)
     assert told["rows"][0]["value"]["n"] >= 3
+
+
+def test_explanations_are_told_for_a_model_and_kinds_of_ones_own(
+    kdray: Kdray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(explain, "Room", _Here)
+    told = json.loads(
+        kdray("bench", "explain", *SMALL, "--model", CNN, "--only", "scores", "--count", "1").out
+    )
+    assert told["settings"]["image_size"] == 64
+    assert told["machine"]["malloc"] == {}
+    forwards = told["rows"][0]
+    assert forwards["what"].startswith(f"{CNN} (random weights): all faithfulness scores")
+    assert (forwards["bar"], forwards["at_least"], forwards["met"]) == (45, False, True)
+
+
+def test_a_kind_of_explanations_that_is_not_there_is_refused(kdray: Kdray) -> None:
+    answer = kdray("bench", "explain", "--only", "shap")
+    assert answer.code == 2
+    assert "cam, score-cam, fast, memory, scores" in " ".join(answer.err.split())
 
 
 def test_a_kind_or_pair_that_is_not_there_is_refused_with_those_that_are(kdray: Kdray) -> None:

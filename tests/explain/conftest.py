@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kdray.explain import Explanation, Subject, explain_with
-from kdray.net import Net, Tap
+from kdray.net import Attention, Net, Tap
 
 SIZE = 16
 #: Rows and columns of the red and of the green patch.
@@ -42,8 +42,19 @@ class Colours(nn.Module):
 
 
 def colour_net(layout: str = "NCHW") -> Net:
-    tap = Tap("seen", layout, grid=(4, 4), prefix=1)
-    return Net(Colours(layout).eval(), {"cam": tap, "stage1": Tap("colours")})
+    """Return a net with all that a method looks at; its cells attend to the bright ones."""
+    tap, colours = Tap("seen", layout, grid=(4, 4), prefix=1), Tap("colours")
+    taps = {"cam": tap, "stage1": colours, "texture": colours, "shape": colours}
+
+    def matrix(_seen: nn.Module, output: Tensor) -> Tensor:
+        weights = tap.as_maps(output).sum(1).flatten(1).softmax(1)
+        return weights[:, None].expand(-1, weights.shape[1], -1)
+
+    def maps(seen: nn.Module, output: Tensor) -> Tensor:
+        return matrix(seen, output)[:, 0].unflatten(1, (4, 4))
+
+    attention = (Attention("seen", maps, matrix=matrix),)
+    return Net(Colours(layout).eval(), taps, attention=attention)
 
 
 def explained(

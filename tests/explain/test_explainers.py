@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from kdray import parts
 from kdray.errors import ExplainError, ModelError
+from kdray.explain import Explanation
 from kdray.net import Net
 
 NAMES = parts.names("explain")
-CAMS = [name for name in NAMES if name.endswith("cam")]
+HEADERS = {name: parts.header("explain", name) for name in NAMES}
+CLASSWISE = [name for name in NAMES if HEADERS[name].constants.get("CLASSWISE", True)]
+TAPPED = [name for name in NAMES if "tap" in HEADERS[name].Params.model_fields]
 RED, GREEN = (slice(0, 4), slice(12, 16)), (slice(8, 12), slice(0, 4))
 Maps = Callable[..., Tensor]
 CLASSES = torch.tensor([[0], [1]])
@@ -24,8 +28,8 @@ def part(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=CAMS)
-def cam(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=CLASSWISE)
+def classwise(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
@@ -54,9 +58,9 @@ def test_maps_have_the_size_of_the_image_and_reach_from_0_to_1(
 
 
 def test_the_map_of_each_class_peaks_at_the_patch_that_decides_it(
-    cam: str, net: Net, images: Tensor, maps_of: Maps
+    classwise: str, net: Net, images: Tensor, maps_of: Maps
 ) -> None:
-    red, green = maps_of(cam, net, images)
+    red, green = maps_of(classwise, net, images)
     assert peaks_inside(red, RED)
     assert peaks_inside(green, GREEN)
 
@@ -107,8 +111,30 @@ def test_a_blank_map_is_an_error_that_names_the_image(
         maps_of(part, net, images)
 
 
+@pytest.mark.parametrize("name", TAPPED)
 def test_an_unknown_tap_is_an_error_that_lists_the_taps(
-    part: str, net: Net, images: Tensor, maps_of: Maps
+    name: str, net: Net, images: Tensor, maps_of: Maps
 ) -> None:
     with pytest.raises(ModelError, match=r"tap 'stage9'.*It has: cam, stage1"):
-        maps_of(part, net, images, tap="stage9")
+        maps_of(name, net, images, tap="stage9")
+
+
+def test_maps_do_not_depend_on_the_class_where_a_part_says_so(
+    part: str, net: Net, images: Tensor, maps_of: Maps
+) -> None:
+    one, other = (maps_of(part, net, images[:1], torch.tensor([[k]])) for k in (0, 1))
+    assert torch.equal(one, other) is (part not in CLASSWISE)
+
+
+def test_many_classes_have_the_maps_of_each_alone(
+    part: str, net: Net, images: Tensor, explain: Callable[..., Explanation]
+) -> None:
+    both = explain(part, net, images[:1], torch.tensor([[1, 0]])).checked()
+    for place, index in enumerate((1, 0)):
+        alone = explain(part, net, images[:1], torch.tensor([[index]])).checked()
+        np.testing.assert_allclose(both.maps[:, place], alone.maps[:, 0], atol=1e-5)
+
+
+def test_each_part_says_what_it_costs_and_what_else_it_is_called(part: str) -> None:
+    assert HEADERS[part].constants["COST"]
+    assert HEADERS[part].constants["PRESETS"]

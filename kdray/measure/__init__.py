@@ -1,15 +1,10 @@
 """Results to numbers: scores, intervals, cost, agreement of explanations."""
 
 from kdray.measure._maps import GRID, on_grid, random_maps
-from kdray.measure.agreement import (
-    map_agreement,
-    mean_agreement,
-    pointing_game,
-    top1_agreement,
-)
+from kdray.measure.agreement import map_agreement, top1_agreement
 from kdray.measure.cost import cost, costs
 from kdray.measure.definitions import DEFINITIONS, Definition
-from kdray.measure.faithfulness import MapScores, faithfulness, map_scores, masked, over_images
+from kdray.measure.faithfulness import MapScores, map_scores, over_images
 from kdray.measure.fast import validation_scores
 from kdray.measure.localisation import localisation
 from kdray.measure.removal import Removal
@@ -34,19 +29,15 @@ __all__ = [
     "bootstrap_interval",
     "cost",
     "costs",
-    "faithfulness",
     "interval",
     "localisation",
     "map_agreement",
     "map_scores",
-    "masked",
-    "mean_agreement",
     "on_grid",
     "over_images",
     "paired_bootstrap",
     "paired_bootstrap_of_runs",
     "paired_difference",
-    "pointing_game",
     "random_maps",
     "randomisation",
     "scores",

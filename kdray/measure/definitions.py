@@ -17,7 +17,8 @@ class Definition:
             fidelity.
         text: One sentence. ``x`` is the image, ``E`` its map, ``f`` the probability of the
             explained class.
-        better: Which direction is better; "" for a level that others are read against.
+        better: Which direction is better; "" for a level that others are read against, and
+            where neither is.
         source: Where it comes from.
         group: What it is a score of.
     """
@@ -95,8 +96,8 @@ _FAITHFUL = (
         "input_similarity",
         "Input similarity (F5)",
         "Pearson correlation between E and the brightness of the image: how far a map is a copy "
-        "of it.",
-        "high",
+        "of it, which says nothing of the model.",
+        "",
         "candidate for fidelity by similarity; a guess",
     ),
 )

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from kdray.measure import Removal, map_scores, masked, over_images
+from kdray.measure import Removal, map_scores, over_images
+from kdray.measure.faithfulness import masked
 
 
 def from_table(before: list[list[float]], after: list[list[float]]) -> dict[str, np.ndarray]:

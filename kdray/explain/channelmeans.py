@@ -24,8 +24,8 @@ from kdray.spec.strict import Strict
 
 #: Whether the map of a class differs from that of another.
 CLASSWISE = False
-#: What it costs beside the answer itself, in words.
-COST = "1 forward pass"
+#: What an image costs, whatever the number of classes unless they are named.
+COST = "1 forward"
 PRESETS = {"channel-mean": {"params": {}, "source": "HDKD, figure 5"}}
 
 

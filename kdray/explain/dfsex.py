@@ -25,8 +25,8 @@ from kdray.spec.strict import Strict
 
 #: Whether the map of a class differs from that of another.
 CLASSWISE = False
-#: What it costs beside the answer itself, in words.
-COST = "1 forward pass"
+#: What an image costs, whatever the number of classes unless they are named.
+COST = "1 forward"
 PRESETS = {
     "dfs-ex": {"params": {}, "source": "DFKD, eq. 2-4"},
     "dfs-ex-texture": {"params": {"stream": "texture"}, "source": "DFKD, eq. 2"},

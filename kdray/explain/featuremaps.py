@@ -16,8 +16,8 @@ from kdray.spec.strict import Strict
 
 #: Whether the map of a class differs from that of another.
 CLASSWISE = False
-#: What it costs beside the answer itself, in words.
-COST = "1 forward pass"
+#: What an image costs, whatever the number of classes unless they are named.
+COST = "1 forward"
 PRESETS = {
     "average-feature-map": {"params": {}, "source": "arXiv:2502.15959"},
     "feature-maps": {"params": {}, "source": "arXiv:2502.15959"},

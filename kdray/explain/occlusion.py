@@ -33,8 +33,8 @@ from kdray.spec.terms import Baseline, Score, Sign
 
 #: Whether the map of a class differs from that of another.
 CLASSWISE = True
-#: What it costs beside the answer itself, in words.
-COST = "1 forward pass a window (default: 169), whatever the number of classes"
+#: What an image costs, whatever the number of classes unless they are named.
+COST = "1 forward a window: 170"
 PRESETS: dict[str, dict[str, Any]] = {"occlusion-sensitivity": {"params": {}}}
 REASON = "the map is blank: hiding no part of the image lowers the score of this class."
 

@@ -28,8 +28,8 @@ from kdray.spec.strict import Strict
 
 #: Whether the map of a class differs from that of another.
 CLASSWISE = False
-#: What it costs beside the answer itself, in words.
-COST = "1 forward pass; networks with attention only"
+#: What an image costs, whatever the number of classes unless they are named.
+COST = "1 forward; needs attention"
 PRESETS = {"attention-rollout": {"params": {}, "source": "arXiv:2005.00928"}}
 REMEDY = "Use gradcam or featuremaps."
 

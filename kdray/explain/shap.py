@@ -36,11 +36,8 @@ from kdray.spec.terms import Baseline, Score, Sign
 
 #: Whether the map of a class differs from that of another.
 CLASSWISE = True
-#: What it costs beside the answer itself, in words.
-COST = (
-    "gradient: 20 forward passes, and as many backward passes a class; "
-    "kernel: 202 forward passes, whatever the number of classes"
-)
+#: What an image costs, whatever the number of classes unless they are named.
+COST = "gradient: 20 forwards, 20 backwards a class; kernel: 202 forwards"
 PRESETS = {
     "gradient-shap": {"params": {"method": "gradient"}},
     "kernel-shap": {"params": {"method": "kernel"}},

@@ -59,6 +59,34 @@ def test_parts_are_listed_by_name(verb: str, kdray: Kdray) -> None:
     assert all(name in answer.out for name in parts.names(folder))
 
 
+def test_explainers_come_with_names_costs_and_what_their_maps_depend_on(kdray: Kdray) -> None:
+    found = {item["name"]: item for item in json.loads(kdray("explainers", "--json").out)}
+    assert sorted(found) == parts.names("explain")
+    assert found["shap"]["also_called"] == {
+        "gradient-shap": {"method": "gradient"},
+        "kernel-shap": {"method": "kernel"},
+    }
+    assert found["gradcam"]["classwise"] is True
+    assert found["featuremaps"]["classwise"] is False
+    assert found["featuremaps"]["cost"] == "1 forward"
+    assert found["gradcam"]["settings"][0]["name"] == "tap"
+
+
+def test_an_explainer_is_shown_by_any_of_its_names(kdray: Kdray) -> None:
+    answer = kdray("explainers", "kernel-shap").out
+    assert answer == kdray("explainers", "shap").out
+    assert "Also called: gradient-shap (method: gradient), kernel-shap (method: kernel)." in answer
+    assert "Map of a class: its own." in answer
+    assert "Map of a class: the same for all." in kdray("explainers", "attention-rollout").out
+    assert "attention-rollout" in kdray("explainers").out
+
+
+def test_an_unknown_explainer_is_answered_with_the_nearest(kdray: Kdray) -> None:
+    answer = kdray("explainers", "grad-cm")
+    assert answer.code == 2
+    assert "no explainer is called 'grad-cm'. Did you mean 'grad-cam'?" in answer.err
+
+
 def test_an_unknown_method_is_answered_with_the_nearest(kdray: Kdray) -> None:
     answer = kdray("methods", "kdd")
     assert answer.code == 2

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -77,19 +80,26 @@ def explain_with(
         JobError: There is no such part, or it refuses a setting.
         ModelError: The network lacks what the part looks at.
     """
-    whole = parts.canonical("explain", Part(name=method, params=dict(params or {})))
-    settings = parts.settings("explain", whole)
-    part = parts.load("explain", whole.name)
+    part, settings = _ready(method, json.dumps(dict(params or {})))
     # A part's gradients need tensors that an enclosing inference mode would forbid.
     with torch.inference_mode(False):
         started = time.perf_counter()
         images, classes = (_usable(tensor) for tensor in (images, classes))
-        raw = part.explain(part.Params.model_validate(settings), subject, images, classes)
+        raw = part.explain(settings, subject, images, classes)
         maps, reasons = _shown(raw.maps, (images.shape[2], images.shape[3]), raw.reasons)
         numbers = maps.cpu().numpy()
         ms = 1000 * (time.perf_counter() - started)
     estimate = None if raw.estimate is None else raw.estimate.detach().float().cpu().numpy()
     return Explanation(method, classes.cpu().numpy(), numbers, reasons, ms, raw.forwards, estimate)
+
+
+@lru_cache(maxsize=256)
+def _ready(method: str, params: str) -> tuple[ModuleType, Any]:
+    """Return the part of a method and its settings from JSON: a click should not wait for both."""
+    whole = parts.canonical("explain", Part(name=method, params=json.loads(params)))
+    settings = parts.settings("explain", whole)
+    part = parts.load("explain", whole.name)
+    return part, part.Params.model_validate(settings)
 
 
 def _usable(tensor: Tensor) -> Tensor:

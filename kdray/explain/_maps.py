@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -18,25 +21,34 @@ def scaled(maps: Tensor, image_size: tuple[int, int]) -> Tensor:
         image_size: Height and width of the images.
 
     Returns:
-        float32 ``[B, K, H, W]``; a constant map has no range and becomes NaN.
+        float32 ``[B, K, H, W]``. A constant map has no range: NaN, or rounding noise, which
+        ``blank_reasons`` knows.
     """
     full = maps.float()
     if full.shape[2:] != image_size:
-        full = interpolate(full, image_size, mode="bilinear")
+        # Two products of matrices, several times as fast as ``interpolate``.
+        rows = _bilinear(full.shape[2], image_size[0], full.device)
+        columns = _bilinear(full.shape[3], image_size[1], full.device)
+        full = torch.matmul(rows, torch.matmul(full, columns.T))
     low, high = full.amin(dim=(2, 3), keepdim=True), full.amax(dim=(2, 3), keepdim=True)
-    return (full - low) / (high - low)
+    return (full - low).div_(high - low)
 
 
 def blank_reasons(maps: Tensor) -> dict[tuple[int, int], str]:
     """Return (image, place) -> why that map of ``[B, K, h, w]`` is constant or not finite."""
-    flat = maps.float().flatten(2)
-    low, high = flat.amin(dim=2), flat.amax(dim=2)
-    finite = torch.isfinite(low) & torch.isfinite(high)  # NaN wins amin and amax
-    constant = high - low <= ROUNDING * torch.maximum(low.abs(), high.abs())
+    low, high = torch.aminmax(maps.float().flatten(2), dim=2)  # NaN wins both
     reasons = {}
-    for image, place in torch.nonzero(constant | ~finite).tolist():
-        if not finite[image, place]:
-            reasons[image, place] = "the map holds NaN or infinite values."
-        else:
-            reasons[image, place] = f"the map is blank: every value is {high[image, place]:.3g}."
+    for image, ranges in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
+        for place, (least, most) in enumerate(zip(*ranges, strict=True)):
+            if not math.isfinite(most - least):
+                reasons[image, place] = "the map holds NaN or infinite values."
+            elif most - least <= ROUNDING * max(abs(least), abs(most)):
+                reasons[image, place] = f"the map is blank: every value is {most:.3g}."
     return reasons
+
+
+@lru_cache(maxsize=64)
+def _bilinear(cells: int, pixels: int, device: torch.device) -> Tensor:
+    """Return the shares ``[pixels, cells]`` that the cells of a line have in its pixels."""
+    lines = torch.eye(cells, device=device)[None]
+    return interpolate(lines, pixels, mode="linear")[0].T.contiguous()

@@ -68,8 +68,10 @@ def gradients_of(head: Head, net: Net, tap: str, classes: Tensor) -> Iterator[Te
     """
     last = classes.shape[1] - 1
     for place in range(classes.shape[1]):
-        score = head.logits.gather(1, classes[:, place : place + 1]).sum()
-        [gradient] = torch.autograd.grad(score, head.output, retain_graph=place < last)
+        chosen = torch.zeros_like(head.logits).scatter_(1, classes[:, place : place + 1], 1.0)
+        [gradient] = torch.autograd.grad(
+            head.logits, head.output, chosen, retain_graph=place < last
+        )
         yield net.taps[tap].as_maps(gradient)
 
 

@@ -11,9 +11,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from kdray.explain._gradients import weighed
 from kdray.explain._subject import Raw, Subject
-from kdray.explain._watch import gradients_of, head_from
 from kdray.spec.strict import Strict
+
+#: What an image costs, whatever the number of classes unless they are named.
+COST = "1 forward, 1 backward of the head a class"
+PRESETS = {"grad-cam": {"params": {}, "source": "arXiv:1610.02391"}}
 
 
 class Params(Strict):
@@ -35,10 +39,8 @@ def explain(params: Params, subject: Subject, images: Tensor, classes: Tensor) -
     Raises:
         ModelError: The network has no such tap.
     """
-    head = head_from(subject.net, params.tap, images)
-    values = head.maps.detach()
-    maps = [
-        torch.einsum("bd,bdhw->bhw", gradient.mean(dim=(2, 3)), values).relu()
-        for gradient in gradients_of(head, subject.net, params.tap, classes)
-    ]
-    return Raw(torch.stack(maps, dim=1), forwards=len(images))
+    return weighed(subject, params.tap, images, classes, _sums)
+
+
+def _sums(gradients: Tensor, values: Tensor) -> Tensor:
+    return torch.einsum("bd,bdhw->bhw", gradients.mean(dim=(2, 3)), values)

@@ -228,6 +228,7 @@ def test_the_smallest_stated_image_in_grey_fits_every_model(name: str) -> None:
     _, seen = whole(name, 3, size, 1)
     assert seen.logits.shape == (2, 3)
     assert all(maps.shape[0] == 2 for maps in seen.maps.values())
+    assert min(seen.maps["cam"].shape[2:]) > 1
 
 
 @pytest.mark.parametrize("name", [name for name, sizes in SIZES.items() if "multiples" in sizes])

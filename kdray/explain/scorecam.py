@@ -26,8 +26,8 @@ from kdray.explain._subject import Raw, Subject
 from kdray.explain._watch import maps_at
 from kdray.spec.strict import Strict
 
-#: What it costs beside the answer itself, in words.
-COST = "1 forward pass a channel of the layer (512 ... 2048), whatever the number of classes"
+#: What an image costs, whatever the number of classes unless they are named.
+COST = "1 forward a channel (512 ... 2048)"
 PRESETS: dict[str, dict[str, Any]] = {"score-cam": {"params": {}}}
 
 

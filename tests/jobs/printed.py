@@ -173,12 +173,16 @@ _PRINTED: dict[str, list[str]] = {
         Five-layer CNN (student): 232.7
         """,
         """
-        Brain tumour, teacher: - - - - - -
-        Brain tumour, student: - - - - - -
-        Eye disease, teacher: - - - - - -
-        Eye disease, student: - - - 0.863 - -
-        Alzheimer, teacher: - - - - - -
-        Alzheimer, student: - - - - - -
+        Brain tumour, teacher: - - - - - - - - -
+        Brain tumour, student: - - - - - - - - -
+        Eye disease, teacher: - - - - - - - - -
+        Eye disease, student: - - - - - - 0.863 - -
+        Alzheimer, teacher: - - - - - - - - -
+        Alzheimer, student: - - - - - - - - -
+        """,
+        """
+        DenseNet121 (teacher): 68 -
+        Five-layer CNN (student): 15 -
         """,
     ],
     "tkd-grid": [

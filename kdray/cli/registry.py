@@ -67,7 +67,7 @@ def show(model: ModelVersion, registry: RegistryUri = "registry", json: Json = F
     if summary:
         print_table("Scores", ("split", "score", "value"), _scores(summary))
     _show_explanations(facts["metrics"].get("explanations") or {})
-    costs = {key: f"{value:,}" for key, value in facts["metrics"].get("cost", {}).items()}
+    costs = {key: _grouped(value) for key, value in facts["metrics"].get("cost", {}).items()}
     for title, tree in (("Cost", costs), ("Lineage", facts["lineage"])):
         if tree:
             print_table(title, ("field", "value"), list(flat(tree)))
@@ -152,6 +152,10 @@ def _show_explanations(explanations: dict[str, Any]) -> None:
     ):
         if rows:
             print_table(title, head, rows)
+
+
+def _grouped(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
 
 
 def _joined(items: Any) -> str:

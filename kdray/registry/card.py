@@ -142,7 +142,7 @@ def _explanations(explanations: Mapping[str, Any]) -> list[str]:
         blocks = [
             _table(head, rows),
             f"Mean over {images} of the {scored.get('split', 'test')} split, with its interval. "
-            "The row `random` is a map of chance: a method no better than it explains nothing.",
+            "Under `random` stand maps of chance: a method no better than it explains nothing.",
         ]
     head, rows = agreement_table(explanations)
     if rows:

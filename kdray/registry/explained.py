@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 Facts = Mapping[str, Any]
@@ -42,11 +42,18 @@ def of_model(explanations: Facts, label: str) -> dict[str, Any]:
 
 
 def score_table(explanations: Facts) -> tuple[list[str], list[list[str]]]:
-    """Return head and rows of the scores: a method a row, those that were measured in columns."""
-    rows = explanations.get("scores") or []
-    names = [name for name in SCORES if any(_known(row, name) for row in rows)]
-    head = ["method", *(SCORES[name] for name in names), "blank maps", "time / forward pass"]
-    return (head, [_score_row(row, names) for row in rows]) if rows else ([], [])
+    """Return head and rows of the scores: a measured score a row, the methods in columns."""
+    found = explanations.get("scores") or []
+    if not found:
+        return [], []
+    names = [name for name in SCORES if any(_known(one, name) for one in found)]
+    rows = [
+        [SCORES[name], *(_spread((one.get("measures") or {}).get(name)) for one in found)]
+        for name in names
+    ]
+    blank = ["blank maps", *(_blank(one) for one in found)]
+    cost = ["time / forward pass", *(_ratio(one.get("met_forwards")) for one in found)]
+    return ["score", *(str(one["method"]) for one in found)], [*rows, blank, cost]
 
 
 def agreement_table(explanations: Facts) -> tuple[list[str], list[list[str]]]:
@@ -59,7 +66,7 @@ def agreement_table(explanations: Facts) -> tuple[list[str], list[list[str]]]:
 def verdicts(explanations: Facts) -> Iterator[tuple[str, str]]:
     """Yield each method with its verdict of the parameter-randomisation check, and stability."""
     for row in explanations.get("sanity") or ():
-        told = str(row.get("verdict") or "not known")
+        told = str(row.get("verdict") or "not told: too few maps")
         stability = row.get("stability") or {}
         if stability.get("mean") is not None:
             told += (
@@ -73,12 +80,12 @@ def _known(row: Facts, name: str) -> bool:
     return value.get("mean") is not None
 
 
-def _score_row(row: Facts, names: Sequence[str]) -> list[str]:
-    measures = row.get("measures") or {}
-    cells = [_spread(measures.get(name)) for name in names]
-    blank = f"{row.get('degenerate', 0)} of {row['maps']}" if row.get("maps") else "-"
-    ratio = row.get("met_forwards")
-    return [str(row["method"]), *cells, blank, "-" if ratio is None else f"{ratio:.2f}"]
+def _blank(row: Facts) -> str:
+    return f"{row.get('degenerate', 0)} of {row['maps']}" if row.get("maps") else "-"
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _agreement_row(row: Facts) -> list[str]:

@@ -143,8 +143,8 @@ def test_the_predicted_class_is_explained_and_named(run: Run, tmp_path: Path) ->
 
 def test_a_table_alone_is_printed_without_a_folder(run: Run, tmp_path: Path) -> None:
     answer = run("--model", "brain", drawn(tmp_path / "scan.png"))
-    assert "from the left" in answer.out
-    assert "Deletion AUC (low)" in answer.out
+    assert "from the left and the top" in answer.out
+    assert "Deletion AUC: lower is better" in answer.out
     assert "not where the disease is" in answer.out
     assert not list(tmp_path.glob("*.json"))
 
@@ -269,7 +269,7 @@ def test_an_image_alone_has_no_chance_level_and_that_is_said(run: Run, tmp_path:
     scan = drawn(tmp_path / "scan.png")
     [found] = maps(run("--model", "brain", scan, "--against", "teacher", "--json"))
     assert found["agreement"]["chance_ssim"] is None
-    assert "give several" in found["agreement"]["reason"]
+    assert "explain several" in found["agreement"]["reason"]
 
 
 def test_a_model_agrees_with_itself(run: Run, scans: Path) -> None:
@@ -322,7 +322,7 @@ def test_a_map_that_shows_nothing_is_said_and_never_drawn(
     assert (found["peak"], found["overlay"], found["map"]) == (None, None, None)
     assert found["scores"]["deletion_auc"] is None
     assert [path.name for path in (tmp_path / "maps/other").iterdir()] == ["explanation.json"]
-    assert "no map: the map is blank" in run("--model", blank, scans / "other.jpg").out
+    assert "No map by gradcam, 1 of them: " in run("--model", blank, scans / "other.jpg").out
 
 
 def test_beside_a_map_that_shows_nothing_the_other_is_still_shown(

@@ -72,16 +72,20 @@ def test_results_of_earlier_versions_have_nothing_to_keep() -> None:
     assert of_model(RESULTS, "another") == {}
 
 
-def test_scores_stand_with_their_interval_and_the_blank_maps() -> None:
+def test_scores_stand_with_their_interval_the_blank_maps_and_the_time() -> None:
     head, rows = score_table(of_model(RESULTS, "small (kd)"))
-    shown = ["Deletion AUC (low)", "Insertion AUC (high)", "blank maps", "time / forward pass"]
-    assert head == ["method", *shown]
-    assert rows[0] == ["gradcam", "0.200 [0.100, 0.300]", "0.750", "2 of 48", "1.13"]
+    assert head == ["score", "gradcam", "random"]
+    assert [row[:2] for row in rows] == [
+        ["Deletion AUC (low)", "0.200 [0.100, 0.300]"],
+        ["Insertion AUC (high)", "0.750"],
+        ["blank maps", "2 of 48"],
+        ["time / forward pass", "1.13"],
+    ]
 
 
 def test_a_score_that_is_not_defined_is_a_dash() -> None:
     rows = [row("gradcam", "m", 0.2), row("rollout", "m", None)]
-    assert score_table({"scores": rows})[1][1][1] == "-"
+    assert score_table({"scores": rows})[1][0][2] == "-"
 
 
 def test_agreement_stands_beside_its_chance_level() -> None:
@@ -109,7 +113,7 @@ def test_nothing_scored_gives_no_table() -> None:
 def test_the_model_card_has_a_section_of_explanations(make_package: Callable[..., Path]) -> None:
     package = read_package(make_package())
     card = model_card(package, {"explanations": of_model(RESULTS, "small (kd)")})
-    assert "| gradcam | 0.200 [0.100, 0.300] | 0.750 | 2 of 48 | 1.13 |" in card
+    assert "| Deletion AUC (low) | 0.200 [0.100, 0.300] | 0.400 [0.100, 0.300] |" in card
     assert "Mean over 16 images of the test split" in card
     assert "## Explanations" not in model_card(package, {})
 
@@ -118,7 +122,8 @@ def test_registry_show_prints_the_scores_of_explanations(
     make_package: Callable[..., Path], tmp_path: Path
 ) -> None:
     folder, uri = make_package(), str(tmp_path / "registry")
-    kept = {"explanations": of_model(RESULTS, "small (kd)")}
+    cost = {"parameters": 12345, "device": "cpu"}
+    kept = {"explanations": of_model(RESULTS, "small (kd)"), "cost": cost}
     (folder / "metrics.json").write_text(json.dumps(kept))
     Registry(uri).add("brain", folder, key="1")
     words = ["registry", "show", "brain@1", "--registry", uri]
@@ -126,3 +131,4 @@ def test_registry_show_prints_the_scores_of_explanations(
     assert "Deletion AUC (low)" in shown
     assert "0.610 [0.500, 0.700] (0.320)" in shown
     assert "passed" in shown
+    assert "12,345" in shown

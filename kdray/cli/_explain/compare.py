@@ -13,7 +13,7 @@ from kdray.cli._explain.maps import Map, numbers
 from kdray.infer import Floats
 
 _BLANK = "a map that shows nothing has no agreement."
-_ALONE = "the chance level needs maps of other images: give several."
+_ALONE = "the chance level needs maps of other images: explain several."
 
 
 @dataclass(frozen=True)

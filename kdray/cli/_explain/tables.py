@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from kdray.cli._output import console, print_table
 
 Facts = Mapping[str, Any]
 #: Scores of a map that the table shows; the files hold all of them.
-_SHOWN = ("deletion_auc", "insertion_auc", "average_drop")
+_SHOWN = {"deletion_auc": "deletion", "insertion_auc": "insertion"}
 
 
 def show(answer: Facts) -> None:
@@ -36,36 +37,46 @@ def _show_probabilities(called: str, image: Facts) -> None:
 
 
 def _show_maps(answer: Facts, rows: Sequence[tuple[Facts, Facts]], num_images: int) -> None:
-    from kdray.measure import DEFINITIONS
-
-    scores = _SHOWN if any(found["scores"] for _, found in rows) else ()
-    compared = ("Pearson with the teacher (chance)",) if answer["against"] else ()
+    scores = _SHOWN if any(found["scores"] for _, found in rows) else {}
+    several, compared = num_images > 1, answer["against"] is not None
     columns = (
-        *(("image", "prediction") if num_images > 1 else ()),
-        *("method", "class", "looked most at"),
-        *(f"{DEFINITIONS[name].title} ({DEFINITIONS[name].better})" for name in scores),
-        *compared,
+        *(("image",) if several else ()),
+        *("method", "class", "probability", "peak"),
+        *scores.values(),
+        *(("Pearson (chance)",) if compared else ()),
     )
-    cells = []
-    for image, found in rows:
-        share = image["probabilities"][image["prediction"]]
-        who = (image["image"], f"{image['prediction']} {share:.1%}") if num_images > 1 else ()
-        values = [_number((found["scores"] or {}).get(name)) for name in scores]
-        alike = [_alike(found["agreement"])] if compared else []
-        cells.append((*who, _method(found), found["class"], _peak(found), *values, *alike))
+    cells = [
+        (
+            *((image["name"],) if several else ()),
+            found["method"] + ("" if found["estimate"] is None else f" ~{found['estimate']:.2f}"),
+            f"{found['class']}{' *' if found['class'] == image['prediction'] else ''}",
+            f"{image['probabilities'][found['class']]:.1%}",
+            _peak(found),
+            *(_number((found["scores"] or {}).get(name)) for name in scores),
+            *((_alike(found["agreement"]),) if compared else ()),
+        )
+        for image, found in rows
+    ]
     print_table("", columns, cells)
+    _show_legend([found for _, found in rows])
 
 
-def _method(found: Facts) -> str:
-    estimate = found["estimate"]
-    about = "" if estimate is None else f" (correlates about {estimate:.2f} with the exact map)"
-    return f"{found['method']}{about}"
+def _show_legend(maps: Sequence[Facts]) -> None:
+    lines = ["* the predicted class; peak: where the map is highest, from the left and the top."]
+    if any(found["estimate"] is not None for found in maps):
+        lines.append("~ the estimated correlation with the exact map.")
+    if any(found["scores"] for found in maps):
+        lines.append("Deletion AUC: lower is better; insertion AUC: higher is better.")
+    blank = Counter((found["method"], found["reason"]) for found in maps if found["degenerate"])
+    lines += [f"No map by {name}, {n} of them: {why}" for (name, why), n in blank.items()]
+    for line in lines:
+        console.print(line, highlight=False, markup=False)
 
 
 def _peak(found: Facts) -> str:
     if found["degenerate"]:
-        return f"no map: {found['reason']}"
-    return f"{found['peak']['x']:.0%} from the left, {found['peak']['y']:.0%} from the top"
+        return "no map"
+    return f"{found['peak']['x']:.0%}, {found['peak']['y']:.0%}"
 
 
 def _alike(agreement: Facts) -> str:

@@ -99,6 +99,8 @@ def removal_curves(
     rows = maps.reshape(len(maps), -1).astype(np.float64)
     counts = _counts(rows.shape[1], removal.steps)
     order = np.argsort(-rows, axis=1, kind="stable")
+    ranks = np.empty_like(order)
+    np.put_along_axis(ranks, order, np.arange(rows.shape[1])[None], axis=1)
     bare = np.stack([_bare(image, removal) for image in images])
     starts = bare if removal.blur == 0 else np.stack([_blurred(i, removal.blur) for i in images])
     curves = np.empty((2, *bare.shape[:1], len(counts)))
@@ -109,7 +111,7 @@ def removal_curves(
     for first in range(0, len(jobs), removal.batch_size):
         some = jobs[first : first + removal.batch_size]
         changed = [
-            _changed(images, bare if job.curve == 0 else starts, order, job) for job in some
+            _changed(images, bare if job.curve == 0 else starts, ranks, job) for job in some
         ]
         for job, seen in zip(some, probabilities(np.stack(changed)), strict=True):
             curves[job.curve, job.image, counts == job.count] = seen[targets[job.image]]
@@ -134,14 +136,13 @@ def _jobs(num_images: int, counts: NDArray[np.int64], same_ends: bool) -> Iterat
         yield from (_Job(image, 1, count) for count in points[same_ends:-1])
 
 
-def _changed(images: Images, baselines: Images, order: NDArray[np.intp], job: _Job) -> Images:
+def _changed(images: Images, baselines: Images, ranks: NDArray[np.intp], job: _Job) -> Images:
     """Return an image without its hottest pixels, or with nothing but them."""
     image, baseline = images[job.image], baselines[job.image]
-    below, above = (baseline, image) if job.curve == 0 else (image, baseline)
-    changed = above.reshape(-1, image.shape[2]).copy()
-    hottest = order[job.image, : job.count]
-    changed[hottest] = below.reshape(-1, image.shape[2])[hottest]
-    return np.asarray(changed.reshape(image.shape))
+    gone = (ranks[job.image] < job.count).reshape(*image.shape[:2], 1)
+    if job.curve == 1:
+        gone = ~gone
+    return np.asarray(np.where(gone, baseline, image))
 
 
 def _bare(image: Images, removal: Removal) -> Images:

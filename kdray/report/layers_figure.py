@@ -15,15 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdray.report import _canvas
-from kdray.report._canvas import FOOTER, MARGIN, MUTED
+from kdray.report._blocks import CELL, Blocks, heading
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-#: Inches: a picture's side, gaps between pictures and after the image, text above and below.
-CELL, GAP, IMAGE_GAP = 1.35, 0.06, 0.42
-HEADER, CAPTION, BLOCK_GAP = 0.4, 0.26, 0.14
+#: Inches above the pictures.
+HEADER = 0.4
 _COLOURS = "viridis"
 
 
@@ -57,46 +55,20 @@ def layers_figure(
         note: A line for the foot of the figure.
     """
     longest = max(len(names) for names in layers.values())
-    figure = _canvas.sheet(*size_inches(len(rows), longest, len(layers)))
-    title: dict[str, Any] = {"weight": "bold", "va": "top", "ha": "left", "fontsize": 11}
-    _canvas.write(figure, MARGIN, MARGIN * 0.8, "average feature maps", **title)
+    blocks = Blocks(HEADER, len(layers))
+    figure = _canvas.sheet(*blocks.size_inches(len(rows), longest))
+    heading(figure, "average feature maps")
     for index, row in enumerate(rows):
-        _block(figure, _top(index, len(layers)), row, layers)
+        blocks.image(figure, index, row.image, row.label)
+        for line, (model, names) in enumerate(layers.items()):
+            blocks.name(figure, index, line, model)
+            for column, name in enumerate(names):
+                axes = blocks.cell(figure, index, line, column)
+                _layer(axes, row.maps[model, name])
+                _canvas.caption(axes, _canvas.shortened(name, CELL))
     said = f"Colour: least to most active, each map on its own scale. {note}"
     _canvas.footer(figure, said.strip(), _COLOURS)
     _canvas.save(figure, path)
-
-
-def size_inches(num_rows: int, num_layers: int, num_models: int) -> tuple[float, float]:
-    """Return width and height of a figure; times ``DPI``, its pixels."""
-    across = _left(num_layers) - GAP + MARGIN
-    return max(across, 4.6), _top(num_rows, num_models) - BLOCK_GAP + FOOTER
-
-
-def _top(index: int, num_models: int) -> float:
-    return HEADER + index * (num_models * (CELL + CAPTION) + BLOCK_GAP)
-
-
-def _left(column: int) -> float:
-    """Return where the column of a layer starts, inches."""
-    return MARGIN + CELL + IMAGE_GAP + column * (CELL + GAP)
-
-
-def _block(
-    figure: Figure, top: float, row: LayerMaps, layers: Mapping[str, Sequence[str]]
-) -> None:
-    axes = _canvas.cell(figure, MARGIN, top, CELL)
-    _canvas.picture(axes, row.image)
-    _canvas.caption(axes, _canvas.shortened(row.label, CELL), weight="bold")
-    for line, (model, names) in enumerate(layers.items()):
-        place = top + line * (CELL + CAPTION)
-        side: dict[str, Any] = {"rotation": 90, "color": MUTED, "fontsize": 8.5}
-        lines = _canvas.wrapped(model, CELL, max_lines=2)
-        _canvas.write(figure, _left(0) - 0.2, place + CELL / 2, lines, **side)
-        for column, name in enumerate(names):
-            axes = _canvas.cell(figure, _left(column), place, CELL)
-            _layer(axes, row.maps[model, name])
-            _canvas.caption(axes, _canvas.shortened(name, CELL))
 
 
 def _layer(axes: Axes, found: NDArray[Any] | str) -> None:

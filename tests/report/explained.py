@@ -26,6 +26,7 @@ SCORES = {
     "pointing_hit": (0.58, 0.14),
     "energy_inside": (0.29, 0.09),
     "iou_best": (0.41, 0.17),
+    "iou_half": (0.33, 0.1),
 }
 #: Method -> images that went through the model for a map, and milliseconds of a plain forward.
 FORWARDS = {"gradcam": 1.0, "scorecam_fast": 178.0, "featuremaps": 1.0}
@@ -148,7 +149,7 @@ def _scored(
     }
 
 
-_IN_MASK = ("energy_inside", "iou_best")
+_IN_MASK = ("energy_inside", "iou_best", "iou_half")
 
 
 def _agreement(
@@ -175,6 +176,7 @@ def _agreement(
         "runs": runs,
         "classes": own,
         "all": alike(),
+        "answers": {"top1_agreement": _over_images(random, 0.85, IMAGES, runs)},
     }
 
 
@@ -191,6 +193,7 @@ def _sanity(random: np.random.Generator, method: str, label: str) -> dict[str, A
                 "layers": name,
                 "ssim": float(value + random.normal(0, 0.02)),
                 "pearson": float(value + random.normal(0, 0.03)),
+                "blank": 0,
             }
             for name, value in zip(stages, falling, strict=True)
         ],

@@ -87,7 +87,7 @@ class Service(Strict):
     cpus_per_replica: float = Field(1.0, gt=0)
     """CPUs that each replica takes."""
     explain: Many[PartRef] = tuple(
-        Part(name=name) for name in ("gradcam", "scorecam", "featuremaps")
+        Part(name=name) for name in ("gradcam", "scorecam_fast", "featuremaps")
     )
     """Explanations on offer; the first is the default."""
     limits: Limits = Limits()

@@ -97,7 +97,7 @@ class Models:
             **answer,
             method=method,
             class_=target,
-            estimate=None if found.estimate is None else float(found.estimate[0, 0]),
+            estimate=_estimate(found.estimate),
             heat_map=_drawn(found.maps[0, 0]),
         )
 
@@ -147,6 +147,12 @@ def _one_of(what: str, name: str, names: Any) -> str:
     if name not in names:
         raise Refusal(422, f"There is no {what} {name!r}. There are: {', '.join(names)}.")
     return name
+
+
+def _estimate(estimates: Floats | None) -> float | None:
+    if estimates is None or not np.isfinite(estimates[0, 0]):
+        return None
+    return float(estimates[0, 0])
 
 
 def _drawn(found: Floats) -> HeatMap:

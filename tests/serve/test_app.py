@@ -132,6 +132,13 @@ def test_an_exact_map_has_no_estimate(client: TestClient, scan: bytes) -> None:
     assert post(client, "explain", image=scan).json()["estimate"] is None
 
 
+def test_an_approximate_map_has_an_estimate_of_its_correlation_with_the_exact_one(
+    client: TestClient, scan: bytes
+) -> None:
+    answer = post(client, "explain", image=scan, method="scorecam_fast").json()
+    assert -1 <= answer["estimate"] <= 1
+
+
 def test_a_preset_is_served_under_its_own_name(
     service: Callable[..., Service], scan: bytes
 ) -> None:
@@ -210,7 +217,7 @@ def test_an_unknown_method_is_422_with_those_that_are_there(
     client: TestClient, scan: bytes
 ) -> None:
     detail = refused(post(client, "explain", image=scan, method="shap"), 422)
-    assert "gradcam, scorecam, featuremaps" in detail
+    assert "gradcam, scorecam_fast, featuremaps" in detail
 
 
 def test_an_unknown_class_is_422_with_those_that_are_there(

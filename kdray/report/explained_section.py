@@ -135,16 +135,18 @@ def _agreements(results: Results) -> Iterator[str]:
     """Yield for each method how the best student's maps agree, and how without a teacher."""
     best = facts.best_distilled(results)
     alone = facts.alone_of(results, best) if best else None
-    rows = {(row["label"], row["method"]): row for row in explained.agreement(results)}
-    for (label, method), row in rows.items():
+    rows = {
+        (row["label"], row["method"], row["teacher"]): row for row in explained.agreement(results)
+    }
+    for (label, method, teacher), row in rows.items():
         if best is None or label != best["label"]:
             continue
-        other = rows.get((alone["label"], method)) if alone else None
+        other = rows.get((alone["label"], method, teacher)) if alone else None
         without = (
             f"; those of the same student without a teacher with {_alike(other)}" if other else ""
         )
         yield (
-            f"By {method}, the maps of {label} and of {row['teacher']} correlate with "
+            f"By {method}, the maps of {label} and of {teacher} correlate with "
             f"{_alike(row)}{without}."
         )
 

@@ -228,7 +228,11 @@ def _of_explanations(
         return None
     key = (model["label"], explainer)
     rows = {(row["label"], row["method"]): row for row in explained.scores(results)}
-    alike = {(row["label"], row["method"]): row for row in explained.agreement(results)}
+    alike = {
+        (row["label"], row["method"]): row
+        for row in reversed(explained.agreement(results))  # of several teachers, the first one
+        if chosen.teacher in (None, row["teacher"])
+    }
     checked = {(row["label"], row["method"]): row for row in explained.sanity(results)}
     row, near = rows.get(key) or {}, alike.get(key) or {}
     classes = near.get("classes") or {}

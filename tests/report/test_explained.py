@@ -184,6 +184,14 @@ def test_the_distilled_student_is_told_beside_the_one_alone(explained: Results) 
     assert f"without a teacher with {alone:.3f} [" in said[0]
 
 
+def test_the_one_alone_is_compared_with_the_same_teacher(explained: Results) -> None:
+    other = {**row_of(explained, "cnn5 alone", "gradcam", "agreement"), "teacher": "another"}
+    before = list(explained_section.sentences(explained))
+    explained["explanations"]["agreement"].append(other)
+    other["all"] = {"pearson": {"mean": 0.99}}
+    assert list(explained_section.sentences(explained)) == before
+
+
 def test_failed_checks_and_maps_no_better_than_random_are_told(explained: Results) -> None:
     for name in FAITHFULNESS:
         row_of(explained, TEACHER, "featuremaps")["measures"][name].update(low=0.0, high=1.0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from kdray.errors import JobError
 from kdray.plan.keys import keyed, part_content
 from kdray.plan.steps import Step
 from kdray.spec import Experiment
@@ -60,10 +59,7 @@ def _of_model(job: Experiment, trained: Step, what: str) -> Step:
 
 
 def _content(part: Part) -> dict[str, Any]:
-    try:
-        return part_content("explain", part.name, part.params)
-    except JobError:
-        return part.model_dump(mode="json")
+    return part_content("explain", part.name, part.params)
 
 
 def _title(part: Part) -> str:

@@ -10,7 +10,8 @@ from torch import Tensor
 from kdray.explain._subject import Raw, Subject
 from kdray.explain._watch import gradients_of, head_from
 
-#: Gradients and values at a tap, ``[B, D, h, w]`` each, to the sums over channels ``[B, h, w]``.
+#: Gradients ``[K, B, D, h, w]`` and values ``[B, D, h, w]`` at a tap to sums over the channels,
+#: ``[B, K, h, w]``.
 Weigh = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -29,23 +30,28 @@ def weighed(subject: Subject, tap: str, images: Tensor, classes: Tensor, weigh: 
     """
     head = head_from(subject.net, tap, images)
     values = head.maps.detach()
-    gradients = list(gradients_of(head, subject.net, tap, classes))
-    sums = torch.stack([weigh(gradient, values) for gradient in gradients], dim=1)
+    gradients = gradients_of(head, subject.net, tap, classes)
+    sums = weigh(gradients, values)
     return Raw(sums.relu(), len(images), reasons=_reasons(tap, sums, gradients, values))
 
 
+def over_channels(weights: Tensor, values: Tensor) -> Tensor:
+    """Return the sums ``[B, K, h, w]`` of values ``[B, D, h, w]`` by weights ``[K, B, D]``."""
+    sums = torch.matmul(weights.transpose(0, 1), values.flatten(2))
+    return torch.unflatten(sums, 2, values.shape[2:])
+
+
 def _reasons(
-    tap: str, sums: Tensor, gradients: list[Tensor], values: Tensor
+    tap: str, sums: Tensor, gradients: Tensor, values: Tensor
 ) -> Mapping[tuple[int, int], str]:
     """Return why maps are blank of which no place is positive, or which have a single place."""
-    if sums[0, 0].numel() == 1:
+    count, places, *grid = sums.shape
+    if grid == [1, 1]:
         text = f"the map is blank: tap `{tap}` has a single place, which shows no where."
-        return {
-            (image, place): text for image in range(len(sums)) for place in range(len(gradients))
-        }
+        return {(image, place): text for image in range(count) for place in range(places)}
     highest = sums.amax(dim=(2, 3)).tolist()
     return {
-        (image, place): _why(tap, gradients[place][image], values[image])
+        (image, place): _why(tap, gradients[place, image], values[image])
         for image, row in enumerate(highest)
         for place, high in enumerate(row)
         if high <= 0
@@ -53,10 +59,10 @@ def _reasons(
 
 
 def _why(tap: str, gradient: Tensor, values: Tensor) -> str:
-    if not gradient.any():
-        return f"the map is blank: all gradients at tap `{tap}` are 0, the class depends on none."
     if not values.any():
         return f"the map is blank: all values at tap `{tap}` are 0."
+    if not gradient.any():
+        return f"the map is blank: all gradients at tap `{tap}` are 0, the class depends on none."
     return (
         "the map is blank: no place speaks for the class, every weighted sum at tap "
         f"`{tap}` is negative or 0."

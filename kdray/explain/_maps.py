@@ -24,14 +24,12 @@ def scaled(maps: Tensor, image_size: tuple[int, int]) -> Tensor:
         float32 ``[B, K, H, W]``. A constant map has no range: NaN, or rounding noise, which
         ``blank_reasons`` knows.
     """
-    full = maps.float()
-    if full.shape[2:] != image_size:
-        # Two products of matrices, several times as fast as ``interpolate``.
-        rows = _bilinear(full.shape[2], image_size[0], full.device)
-        columns = _bilinear(full.shape[3], image_size[1], full.device)
-        full = torch.matmul(rows, torch.matmul(full, columns.T))
+    # Two products of matrices are several times as fast as ``interpolate``.
+    rows = _bilinear(maps.shape[2], image_size[0], maps.device)
+    columns = _bilinear(maps.shape[3], image_size[1], maps.device)
+    full = torch.matmul(rows, torch.matmul(maps.float(), columns.T))
     low, high = full.amin(dim=(2, 3), keepdim=True), full.amax(dim=(2, 3), keepdim=True)
-    return (full - low).div_(high - low)
+    return full.sub_(low).div_(high - low)
 
 
 def blank_reasons(maps: Tensor) -> dict[tuple[int, int], str]:

@@ -54,8 +54,8 @@ def head_from(net: Net, tap: str, images: Tensor) -> Head:
     return Head(logits, seen[0], net.taps[tap].as_maps(seen[0]))
 
 
-def gradients_of(head: Head, net: Net, tap: str, classes: Tensor) -> Iterator[Tensor]:
-    """Yield the gradients of the logits of ``classes[:, 0]``, ``classes[:, 1]``, ... in turn.
+def gradients_of(head: Head, net: Net, tap: str, classes: Tensor) -> Tensor:
+    """Return the gradients of the logits of ``classes[:, 0]``, ``classes[:, 1]``, ...
 
     Args:
         head: The forward pass.
@@ -63,16 +63,18 @@ def gradients_of(head: Head, net: Net, tap: str, classes: Tensor) -> Iterator[Te
         tap: Its tap.
         classes: int64 ``[B, K]``.
 
-    Yields:
-        ``[B, D, h, w]`` for each of the ``K`` places.
+    Returns:
+        ``[K, B, D, h, w]``, from one backward pass for all classes.
     """
-    last = classes.shape[1] - 1
-    for place in range(classes.shape[1]):
-        chosen = torch.zeros_like(head.logits).scatter_(1, classes[:, place : place + 1], 1.0)
-        [gradient] = torch.autograd.grad(
-            head.logits, head.output, chosen, retain_graph=place < last
-        )
-        yield net.taps[tap].as_maps(gradient)
+    count = classes.shape[1]
+    chosen = head.logits.new_zeros((count, *head.logits.shape))
+    chosen.scatter_(2, classes.T[:, :, None], 1.0)
+    one = count == 1  # a batch of one would cost more
+    [gradients] = torch.autograd.grad(
+        head.logits, head.output, chosen[0] if one else chosen, is_grads_batched=not one
+    )
+    maps = net.taps[tap].as_maps(gradients if one else gradients.flatten(0, 1))
+    return torch.unflatten(maps, 0, (count, -1))
 
 
 def maps_at(net: Net, taps: Sequence[str], images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

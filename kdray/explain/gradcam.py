@@ -8,10 +8,9 @@ Differs: the backward pass ends at the tap, which changes no value.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from kdray.explain._gradients import weighed
+from kdray.explain._gradients import over_channels, weighed
 from kdray.explain._subject import Raw, Subject
 from kdray.spec.strict import Strict
 
@@ -43,4 +42,4 @@ def explain(params: Params, subject: Subject, images: Tensor, classes: Tensor) -
 
 
 def _sums(gradients: Tensor, values: Tensor) -> Tensor:
-    return torch.einsum("bd,bdhw->bhw", gradients.mean(dim=(2, 3)), values)
+    return over_channels(gradients.mean(dim=(3, 4)), values)

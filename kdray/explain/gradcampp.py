@@ -12,10 +12,9 @@ changes no value.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from kdray.explain._gradients import weighed
+from kdray.explain._gradients import over_channels, weighed
 from kdray.explain._subject import Raw, Subject
 from kdray.spec.strict import Strict
 
@@ -53,5 +52,5 @@ def _sums(gradients: Tensor, values: Tensor) -> Tensor:
     total = values.sum(dim=(2, 3), keepdim=True)
     alpha = squares / (2 * squares + total * squares * gradients + EPSILON)
     # Where the gradient is 0, so is alpha: its numerator is 0 and its denominator is not.
-    weights = (gradients.relu() * alpha).sum(dim=(2, 3))
-    return torch.einsum("bd,bdhw->bhw", weights, values)
+    weights = (gradients.relu() * alpha).sum(dim=(3, 4))
+    return over_channels(weights, values)

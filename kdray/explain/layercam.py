@@ -43,4 +43,4 @@ def explain(params: Params, subject: Subject, images: Tensor, classes: Tensor) -
 
 
 def _sums(gradients: Tensor, values: Tensor) -> Tensor:
-    return (gradients.relu() * values).sum(dim=1)
+    return (gradients.relu() * values).sum(dim=2).transpose(0, 1)

@@ -83,7 +83,6 @@ def image() -> Tensor:
 def shown(net: Net, methods: tuple[str, ...] = (*BY_GRADIENT, *WITHOUT)) -> Shown:
     subject, classes = Subject(net, "torch"), torch.tensor([[0, 1]])
     head = head_from(net, "cam", image())
-    gradients = list(gradients_of(head, net, "cam", classes))
     blank = {
         method: {
             place: reason
@@ -93,7 +92,7 @@ def shown(net: Net, methods: tuple[str, ...] = (*BY_GRADIENT, *WITHOUT)) -> Show
         }
         for method in methods
     }
-    strength = max(float(gradient.abs().max()) for gradient in gradients)
+    strength = float(gradients_of(head, net, "cam", classes).abs().max())
     return Shown((head.maps.shape[2], head.maps.shape[3]), strength, blank)
 
 

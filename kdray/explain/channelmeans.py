@@ -14,6 +14,8 @@ the last stage with more than one cell before the first attention. Swin, PVT and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor
 
 from kdray.errors import ModelError
@@ -60,16 +62,17 @@ def convolutional(net: Net) -> tuple[str, ...]:
     Raises:
         ModelError: There is none.
     """
-    order = [path for path, _ in net.module.named_modules()]
-    first = min((order.index(place.path) for place in net.attention), default=len(order))
-    attends = order[first] if net.attention else ""
-    found = []
-    for name in stages(net):
-        tap = net.taps[name]
-        holds = attends.startswith(f"{tap.path}.")
-        if tap.layout != "tokens" and not holds and order.index(tap.path) < first:
-            found.append(name)
+    found = [name for name in stages(net) if net.taps[name].layout != "tokens"]
+    if net.attention:
+        order = {path: place for place, (path, _) in enumerate(net.module.named_modules())}
+        attends = min((one.path for one in net.attention), key=order.__getitem__)
+        found = [name for name in found if _is_before(net.taps[name].path, attends, order)]
     if not found:
         problem = "this model has no stage of convolutions alone."
         raise ModelError("channelmeans", problem, "Use featuremaps, or give the setting `tap`.")
     return tuple(found)
+
+
+def _is_before(stage: str, attends: str, order: Mapping[str, int]) -> bool:
+    """Return whether a stage ends before the module that attends, and does not hold it."""
+    return order[stage] < order[attends] and not attends.startswith(f"{stage}.")

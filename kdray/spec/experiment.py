@@ -21,6 +21,7 @@ __all__ = ["Augment", "BadImages", "Data", "Duplicates", "Splits"]  # read from 
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
 Score = Literal["macro_f1", "accuracy", "auc", "loss"]
+_EXPLAINERS = ("gradcam", "scorecam_fast", "featuremaps")
 
 
 class Model(Strict):
@@ -256,21 +257,16 @@ class Evaluate(Strict):
 class Explain(Strict):
     """Explanations of teachers and students: drawn, scored, and compared with each other."""
 
-    methods: Many[PartRef] = tuple(
-        Part(name=name) for name in ("gradcam", "scorecam_fast", "featuremaps")
-    )
+    methods: Many[PartRef] = tuple(Part(name=name) for name in _EXPLAINERS)
     """Parts of `kdray explainers`, or their presets."""
     images: int = Field(4, ge=1, le=64)
     """Test images in the figures, drawn evenly from the classes."""
     scored: int = Field(16, ge=0)
-    """Test images, drawn evenly from the classes, that explanations of every model are scored on;
-    0: none are scored."""
+    """Test images, drawn evenly, that the explanations of every model are scored on; 0: none."""
     models: Literal["all", "best"] = "all"
-    """Students whose explanations are scored: those of every run, or the best one alone; teachers
-    always are."""
+    """Students that are scored: those of every run, or the best one alone; teachers always are."""
     sanity: bool = True
-    """Check the explanations of the teachers and of the best student by randomising weights, and
-    by small noise, on up to 8 of the scored images."""
+    """Check those of the teachers and the best student by random weights and noise, on 8 images."""
 
 
 class Promote(Strict):

@@ -1,0 +1,99 @@
+"""Scores of many masks from those of few: k-means for the few, a Gaussian process for the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+#: Reach of the process, in median distances between the scored masks, and the variance of what it
+#: does not explain, as a share of the scores'. Measured on trained networks: half and twice the
+#: reach, and a fifth to five times the variance, change the mean correlation by less than 0.02.
+REACH, UNEXPLAINED = 1.5, 0.02
+#: Masks are compared at this many rows and columns at most.
+SIDE = 14
+DRAWS = 16
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What is known of the scores of ``n`` masks for ``K`` classes.
+
+    Args:
+        mean: ``[n, K]``.
+        covariance: float64 ``[n, n]``, of any class but for its variance.
+        variance: float64 ``[K]``.
+    """
+
+    mean: Tensor
+    covariance: Tensor
+    variance: Tensor
+
+
+def features(masks: Tensor) -> Tensor:
+    """Return masks ``[n, h, w]`` as rows ``[n, f]`` whose distances tell how alike they are."""
+    size = (min(masks.shape[1], SIDE), min(masks.shape[2], SIDE))
+    small = masks if size == masks.shape[1:] else adaptive_avg_pool2d(masks[None], size)[0]
+    return small.flatten(1)
+
+
+def cluster_means(masks: Tensor, count: int) -> Tensor:
+    """Return the mean masks ``[count, h, w]`` of k-means clusters, the same at every call."""
+    from sklearn.cluster import KMeans  # slow to import
+
+    rows = features(masks).cpu().numpy()
+    found = KMeans(count, n_init=1, max_iter=10, random_state=0).fit(rows)
+    labels = torch.from_numpy(found.labels_).long().to(masks.device)
+    sums = masks.new_zeros(count, *masks.shape[1:]).index_add_(0, labels, masks)
+    sizes = torch.bincount(labels, minlength=count)
+    return sums[sizes > 0] / sizes[sizes > 0][:, None, None]
+
+
+def guessed(known: Tensor, scores: Tensor, wanted: Tensor) -> Guess:
+    """Return what the scores of some masks say of the scores of others (Gaussian process).
+
+    Args:
+        known: Features ``[m, f]`` of masks that were scored.
+        scores: Their scores ``[m, K]``.
+        wanted: Features ``[n, f]``.
+    """
+    known, wanted, scores = known.double(), wanted.double(), scores.double()
+    reach = REACH * torch.pdist(known).median() if len(known) > 1 else known.new_ones(())
+    reach = reach.clamp_min(1e-6)
+    noise = UNEXPLAINED * torch.eye(len(known), dtype=known.dtype, device=known.device)
+    factor = torch.linalg.cholesky(_kernel(known, known, reach) + noise)
+    centre = scores.mean(dim=0)
+    solved = torch.cholesky_solve(scores - centre, factor)
+    cross = _kernel(known, wanted, reach)
+    explained = torch.linalg.solve_triangular(factor, cross, upper=False)
+    own = UNEXPLAINED * torch.eye(len(wanted), dtype=known.dtype, device=known.device)
+    covariance = _kernel(wanted, wanted, reach) + own - explained.T @ explained
+    variance = ((scores - centre) * solved).mean(dim=0)
+    return Guess((centre + cross.T @ solved).float(), covariance, variance)
+
+
+def draws(guess: Guess) -> Tensor:
+    """Return scores ``[16, n, K]`` as they may be, drawn with a fixed seed."""
+    count = len(guess.mean)
+    seeded = torch.Generator().manual_seed(0)
+    noise = torch.randn(DRAWS, count, generator=seeded, dtype=torch.float64)
+    jitter = 1e-8 * torch.eye(count, dtype=torch.float64, device=guess.covariance.device)
+    factor = torch.linalg.cholesky(guess.covariance + jitter)
+    errors = (noise.to(factor) @ factor.T)[:, :, None] * guess.variance.clamp_min(0).sqrt()
+    scores: Tensor = guess.mean + errors.float()
+    return scores
+
+
+def correlation(first: Tensor, second: Tensor) -> Tensor:
+    """Return the Pearson correlation of maps ``[..., h, w]``; NaN where one is constant."""
+    first, second = first.double().flatten(-2), second.double().flatten(-2)
+    first, second = (rows - rows.mean(dim=-1, keepdim=True) for rows in (first, second))
+    lengths: Tensor = torch.linalg.vector_norm(first, dim=-1)
+    lengths = lengths * torch.linalg.vector_norm(second, dim=-1)
+    return (first * second).sum(dim=-1) / lengths
+
+
+def _kernel(first: Tensor, second: Tensor, reach: Tensor) -> Tensor:
+    return torch.exp(-(torch.cdist(first, second) ** 2) / (2 * reach**2))

@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BeforeValidator,
-    ByteSize,
-    ConfigDict,
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, ByteSize, ConfigDict, Field, field_validator, model_validator
 
 from kdray.spec.data import Augment, BadImages, Data, Duplicates, Splits
 from kdray.spec.space import Space
@@ -266,7 +259,7 @@ class Explain(Strict):
     models: Literal["all", "best"] = "all"
     """Students that are scored: those of every run, or the best one alone; teachers always are."""
     sanity: bool = True
-    """Check those of the teachers and the best student by random weights and noise, on 8 images."""
+    """Check those of teachers and best student by random weights and by noise, on 8 images."""
 
 
 class Promote(Strict):

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from kdray.store import Store
 
 #: Table -> rows; with more it is left to the report and to `--json`.
-_ROOM = {"searches": 12, "classes": 48, "agreement_by_class": 24}
+_ROOM = {"searches": 12, "classes": 48, "agreement_by_class": 12}
+
+#: Columns of a screen with room for second intervals; reports and JSON always have them.
+_WIDE = 160
 
 
 def register(app: typer.Typer) -> None:
@@ -207,11 +210,11 @@ def _drawn(table: Table) -> RichTable:
 
 
 def _shown(cell: Cell) -> str:
-    """Return a cell for the screen: the best value bold, an interval over seeds below."""
+    """Return a cell for the screen: the best value bold, seeds below where there is room."""
     from kdray.report.cells import over_seeds
 
     text = escape(cell.text)
-    seeds = over_seeds(cell)
+    seeds = over_seeds(cell) if console.width >= _WIDE else ""
     return (f"[bold]{text}[/bold]" if cell.best else text) + (
         f"\n{escape(seeds)}" if seeds else ""
     )

@@ -50,8 +50,8 @@ class Info:
 
 def packed(folder: Path, seed: int, info: Info = Info(), **facts: Any) -> Path:
     """Write a package with random weights, or with none at all for seed 0."""
-    size = {"channels": 1, "classes": len(info.classes), "image_size": info.image_size}
-    net = build_model("cnn5", WIDTHS, seed=seed, **size)
+    size: dict[str, Any] = {"channels": 1, "classes": len(info.classes)}
+    net = build_model("cnn5", WIDTHS, seed=seed, image_size=info.image_size, **size)
     if seed == 0:
         for weight in net.module.parameters():
             weight.data.zero_()

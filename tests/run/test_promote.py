@@ -35,7 +35,9 @@ def finished(tiny_job: dict[str, Any]) -> Callable[..., tuple[Plan, Store]]:
     def make(scores: dict[str, float], **fields: Any) -> tuple[Plan, Store]:
         job = Experiment.model_validate_json(json.dumps({**tiny_job, **fields}))
         plan, store = make_plan(job, "images"), Store(job.storage.uri)
-        runs = [(name, step.path, "teacher", {}) for name, step in plan.pretrain.items()]
+        runs: list[Any] = [
+            (name, step.path, "teacher", {}) for name, step in plan.pretrain.items()
+        ]
         for arm in plan.arms:
             keys = "+".join(plan.pretrain[name].key for name in arm.arm.teachers)
             teacher = arm.arm.teacher

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,10 @@ Values = NDArray[np.float64]
 GRID = 56
 #: Gaussian window of the SSIM, in pixels of the grid: 11 x 11, as in Wang et al. (2004).
 SIGMA, RADIUS = 1.5, 5
+#: The constants of the SSIM for values in [0, 1] (Wang et al.).
+_C1, _C2 = 0.01**2, 0.03**2
+#: Pairs of maps whose SSIM is computed at once: more leave the processor's cache.
+_TOGETHER = 32
 #: A map of a smaller range is constant but for rounding.
 _ROUNDING = 1e-9
 
@@ -89,15 +94,40 @@ def ssim(first: NDArray[Any], second: NDArray[Any]) -> Values:
     Wang et al. (2004): Gaussian window of 11 x 11 pixels with standard deviation 1.5, data range
     1, mean over the places where the window fits; of a map smaller than it, the middle alone.
     """
-    from skimage.metrics import structural_similarity  # imports scipy
-
-    margin = min(RADIUS, (min(first.shape[1:]) - 1) // 2)
-    how = {"data_range": 1.0, "gaussian_weights": True, "sigma": SIGMA, "win_size": 2 * margin + 1}
     found = np.full(len(first), np.nan)
-    for index in np.flatnonzero(usable(first) & usable(second)):
-        pair = (np.asarray(maps[index], dtype=np.float64) for maps in (first, second))
-        found[index] = structural_similarity(*pair, use_sample_covariance=False, **how)
+    known = np.flatnonzero(usable(first) & usable(second))
+    rows, columns = (_windows(side, min(first.shape[1:])) for side in first.shape[1:])
+    for start in range(0, len(known), _TOGETHER):
+        some = known[start : start + _TOGETHER]
+        ours, theirs = (np.asarray(maps[some], dtype=np.float64) for maps in (first, second))
+        found[some] = _similar(ours, theirs, rows, columns)
     return found
+
+
+def _similar(ours: Values, theirs: Values, rows: Values, columns: Values) -> Values:
+    """Return the mean structural similarity of pairs of maps ``[n, H, W]`` over the windows."""
+
+    def seen(values: Values) -> Values:
+        return np.asarray(rows @ values @ columns.T)
+
+    mean, other = seen(ours), seen(theirs)
+    spread = seen(ours**2) - mean**2 + seen(theirs**2) - other**2
+    shared = seen(ours * theirs) - mean * other
+    light = (2 * mean * other + _C1) / (mean**2 + other**2 + _C1)
+    return np.asarray((light * (2 * shared + _C2) / (spread + _C2)).mean(axis=(1, 2)))
+
+
+@lru_cache(maxsize=64)
+def _windows(side: int, least: int) -> Values:
+    """Return the Gaussian windows along an axis of ``side`` pixels, ``[places, side]``.
+
+    Products of matrices are several times as fast as skimage, one pair after the other.
+    """
+    from skimage.filters import gaussian  # imports scipy
+
+    margin = min(RADIUS, (least - 1) // 2)
+    windows = gaussian(np.eye(side), (SIGMA, 0), mode="reflect", truncate=RADIUS / SIGMA)
+    return np.asarray(windows[margin : side - margin])
 
 
 def overlap(first: NDArray[Any], second: NDArray[Any], share: float = 0.2) -> Values:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kdray.measure import on_grid, random_maps
-from kdray.measure._maps import usable
+from kdray.measure._maps import ssim, usable
 
 
 def test_a_map_is_averaged_down_to_the_grid() -> None:
@@ -43,3 +43,26 @@ def test_random_maps_are_as_smooth_as_their_cells_are_few() -> None:
         np.abs(np.diff(random_maps(8, 32, seed=0, cells=cells))).mean() for cells in (14, 4)
     )
     assert coarse < fine
+
+
+@pytest.mark.parametrize("size", [(2, 2), (7, 9), (11, 11), (33, 56)])
+def test_the_ssim_of_many_pairs_is_skimages_of_each(size: tuple[int, int]) -> None:
+    from skimage.metrics import structural_similarity
+
+    random = np.random.default_rng(0)
+    ours = random.random((40, *size)).astype(np.float32)
+    theirs = (0.5 * ours + 0.5 * random.random((40, *size))).astype(np.float32)
+    theirs[3] = 0.5
+    window = 2 * min(5, (min(size) - 1) // 2) + 1
+    how = {"data_range": 1.0, "gaussian_weights": True, "win_size": window}
+    each = [
+        structural_similarity(
+            one.astype(np.float64),
+            other.astype(np.float64),
+            use_sample_covariance=False,
+            **how,
+        )
+        for one, other in zip(ours, theirs, strict=True)
+    ]
+    each[3] = np.nan  # a blank map
+    assert ssim(ours, theirs) == pytest.approx(np.array(each), nan_ok=True, abs=1e-12)

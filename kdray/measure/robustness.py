@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -86,16 +85,16 @@ def randomisation(
     trained = _maps_of(subject, part, images, classes)
     known = np.flatnonzero(usable(trained))
     kept = trained[known]
-    module = copy.deepcopy(subject.net.module)
-    net = replace(subject.net, module=module, parallel=None)
+    net = replace(subject.net, parallel=None)
     found: list[RandomisedStage] = []
-    for layers in stages_of(net, images[:1]):
-        with _seeded(_FAR + seed + len(found), images.device):
-            for path in layers:
-                _draw_anew(module.get_submodule(path))
-        # A runtime would have to compile each of these networks anew.
-        now = _maps_of(Subject(net, "torch"), part, images, classes)[known]
-        found.append(_stage(layers, kept, now))
+    with _restored(net.module):
+        for layers in stages_of(net, images[:1]):
+            with _seeded(_FAR + seed + len(found), images.device):
+                for path in layers:
+                    _draw_anew(net.module.get_submodule(path))
+            # A runtime would have to compile each of these networks anew.
+            now = _maps_of(Subject(net, "torch"), part, images, classes)[known]
+            found.append(_stage(layers, kept, now))
     chance = _chance(kept, known // classes.shape[1], seed)
     last = found[-1].ssim if found else None
     passed = None if last is None or chance is None else last < chance
@@ -106,6 +105,23 @@ def _maps_of(subject: Subject, part: Part, images: Tensor, classes: Tensor) -> M
     """Return the maps of all images and classes, ``[B * K, h, w]``."""
     maps = explain_with(part.name, subject, images, classes, part.params).maps
     return on_grid(maps.reshape(-1, *maps.shape[2:]), GRID)
+
+
+@contextmanager
+def _restored(module: nn.Module) -> Iterator[None]:
+    """Give a network its weights back in the end.
+
+    A copy of the network would not do: what reads its attention reads biases of the very modules
+    that it was made for, which are not those of the copy.
+    """
+    tensors = [*module.parameters(), *module.buffers()]
+    before = [tensor.detach().clone() for tensor in tensors]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for tensor, values in zip(tensors, before, strict=True):
+                tensor.copy_(values)
 
 
 @contextmanager

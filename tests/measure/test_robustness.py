@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from kdray.explain import Explanation, Subject
 from kdray.measure import randomisation, robustness, stability
 from kdray.measure._layers import stages_of
 from kdray.models import build_model
-from kdray.net import Net, Tap
+from kdray.net import Attention, Net, Tap
 from kdray.spec.strict import Part
 
 PART = Part(name="gradcam", params={})
@@ -96,6 +97,41 @@ def test_the_network_itself_is_left_as_it_was(batch: Tensor, classes: Tensor) ->
     assert torch.equal(state, torch.get_rng_state())
     names = ["head", "second.0 to second.0.hidden (2)", "first.0 to first.1 (2)"]
     assert [stage.layers for stage in found.stages] == names
+
+
+def test_an_explanation_that_fails_leaves_the_weights_too(
+    monkeypatch: pytest.MonkeyPatch, batch: Tensor, classes: Tensor
+) -> None:
+    net = staged()
+    before, queue = copy.deepcopy(net.module.state_dict()), [np.eye(12) + np.zeros((4, 2, 12, 12))]
+
+    def explain(*_: Any) -> Explanation:
+        return explanation(queue.pop())
+
+    monkeypatch.setattr(robustness, "explain_with", explain)
+    with pytest.raises(IndexError):
+        randomisation(Subject(net), PART, batch, classes)
+    assert all(torch.equal(before[name], now) for name, now in net.module.state_dict().items())
+
+
+def test_attention_that_is_read_beside_the_layers_is_that_of_the_random_weights(
+    batch: Tensor,
+) -> None:
+    net = staged()
+    table = net.module.second[0].hidden
+
+    def matrix(_: nn.Module, output: Tensor) -> Tensor:
+        # As the attention of Swin and CoAtNet, which has a bias that no layer puts out.
+        return table.weight.softmax(dim=1).expand(len(output), 4, 4)
+
+    def maps(_: nn.Module, output: Tensor) -> Tensor:
+        return output[:, 0]
+
+    attends = replace(net, attention=(Attention("first", maps, matrix=matrix),))
+    found = randomisation(Subject(attends), Part(name="rollout"), batch, torch.tensor([[0]] * 4))
+    assert [stage.pearson for stage in found.stages[:1]] == pytest.approx([1])
+    assert found.stages[1].pearson is not None
+    assert found.stages[1].pearson < 0.99
 
 
 def test_the_same_seed_gives_the_same_answer(batch: Tensor, classes: Tensor) -> None:

@@ -9,6 +9,9 @@ from kdray.plan.steps import Step
 from kdray.spec import Experiment
 from kdray.spec.strict import Part
 
+#: Of the scored images, so many are checked at most: every check explains each of them anew.
+CHECKED = 8
+
 
 def explain_content(job: Experiment) -> dict[str, Any]:
     """Return the settings that the step's result depends on, presets spelled out."""
@@ -35,12 +38,12 @@ def scored_step(job: Experiment, trained: Step) -> Step:
         job: The job.
         trained: The step that trained the model.
     """
-    return _of_model(job, trained, "scores")
+    return _of_model(job, trained, "scores", job.explain.scored)
 
 
 def checked_step(job: Experiment, trained: Step) -> Step:
     """Return where the sanity of one trained model's explanations lies; see ``scored_step``."""
-    return _of_model(job, trained, "sanity")
+    return _of_model(job, trained, "sanity", min(job.explain.scored, CHECKED))
 
 
 def titled(job: Experiment) -> dict[str, Part]:
@@ -52,9 +55,9 @@ def titled(job: Experiment) -> dict[str, Part]:
     }
 
 
-def _of_model(job: Experiment, trained: Step, what: str) -> Step:
+def _of_model(job: Experiment, trained: Step, what: str, num_images: int) -> Step:
     methods = [_content(part) for part in titled(job).values()]
-    content = {"what": what, "images": job.explain.scored, "methods": methods}
+    content = {"what": what, "images": num_images, "methods": methods}
     return keyed("explain", f"{what} of {trained.label}", content, (trained,), {}, trained.slug)
 
 

@@ -48,7 +48,8 @@ def make_plan(
     named = {"models": [step.id for step in trained]} | _ensembles(job, found)
     measured = {"evaluate": job.evaluate, **named, **_baselines(job)}
     evaluate = keyed("evaluate", "evaluate", measured, trained, {"models": len(trained)})
-    shown = {**explain_content(job), **named}
+    # A baseline says whose teachers a student alone is compared with.
+    shown = {**explain_content(job), **named, **(_baselines(job) if job.explain.scored else {})}
     facts = explain_facts(job, len(pretrain), len(trained) - len(pretrain))
     explain = keyed("explain", "explain", shown, trained, facts)
     chosen = {"promote": job.promote, "job": job.name, "select": job.train.select}

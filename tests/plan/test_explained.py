@@ -38,6 +38,24 @@ def test_jobs_share_the_scores_of_a_model_that_they_share() -> None:
     assert scores(plan("other", seeds=3)) == scores(plan())
 
 
+def test_more_scored_images_check_nothing_again() -> None:
+    few, some, more = (plan(scored=number) for number in (4, 16, 64))
+    paths = [checked_step(made.job, made.pretrain["big"]).path for made in (few, some, more)]
+    assert paths[0] != paths[1] == paths[2]
+
+
+def test_another_baseline_is_compared_with_other_teachers() -> None:
+    tree = plan().job.model_dump(mode="json")
+    tree["students"].append({**tree["students"][0], "id": "other"})
+
+    def key(baseline: str | None, scored: int) -> str:
+        tree["students"][0]["baseline"], tree["explain"]["scored"] = baseline, scored
+        return make_plan(Experiment.model_validate(tree), "images").explain.key
+
+    assert key("other", 16) != key(None, 16)
+    assert key("other", 0) == key(None, 0)
+
+
 def test_other_methods_or_images_are_scored_by_themselves() -> None:
     assert scores(plan(scored=8)) != scores(plan())
     assert scores(plan(methods=["gradcam"])) != scores(plan())

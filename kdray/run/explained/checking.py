@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from kdray import measure
 from kdray.explain import Explanation, explain_with
+from kdray.plan.explained import CHECKED
 from kdray.run.cached import open_dataset
 from kdray.run.explained.images import drawn
 from kdray.run.explained.opening import Opened, opened
@@ -18,14 +19,12 @@ from kdray.run.explained.scoring import FAILURES, Work, numbers_of, reason_of
 from kdray.spec.strict import Part
 from kdray.store import Store
 
-#: Every stage of a randomisation explains all of the images again.
-MAX_IMAGES = 8
 #: A method whose map takes more forward passes is not checked, one that takes many on few images.
 MAX_FORWARDS, MANY, FEW = 1000, 200, 3
 
 
 def check(work: Work) -> None:
-    """Check one model's maps with every method, on up to ``MAX_IMAGES`` of the scored images.
+    """Check one model's maps with every method, on up to ``CHECKED`` of the scored images.
 
     The result holds for each method ``images``, ``stages``, ``chance_ssim``, ``verdict``, and one
     number an image of ``stability`` and ``max_sensitivity``; or ``failed``, the reason why there
@@ -35,7 +34,7 @@ def check(work: Work) -> None:
     if work.threads:
         torch.set_num_threads(work.threads)
     dataset = open_dataset(work.uri, work.dataset)
-    indices = drawn(dataset, min(work.images, MAX_IMAGES))
+    indices = drawn(dataset, min(work.images, CHECKED))
     images, labels = dataset.images(indices), dataset.labels[indices]
     model = opened(store.fetch(work.package), work.device)
     methods = [_tried(model, part, images, labels) for part in work.methods]
@@ -58,7 +57,7 @@ def _checked(
     forwards = _made(model, part, images[:1], labels[:1]).forwards
     if forwards > MAX_FORWARDS:
         return {"failed": f"a map takes {forwards} forward passes, which every stage repeats."}
-    few = slice(FEW if forwards > MANY else MAX_IMAGES)
+    few = slice(FEW if forwards > MANY else CHECKED)
     images, labels = images[few], labels[few]
 
     def maps_of(seen: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -23,7 +23,7 @@ def split_of(dataset: Dataset) -> str:
 def drawn(dataset: Dataset, count: int) -> Indices:
     """Return test images, evenly from the classes; those without a copy in train if possible.
 
-    Fewer of them are the first of more.
+    Fewer of them are the first of more, as long as there are enough without a copy.
     """
     indices = dataset.split(split_of(dataset))
     clean = indices[~dataset.leaks[indices]]

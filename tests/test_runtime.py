@@ -91,6 +91,14 @@ def test_auto_takes_openvino_first(monkeypatch: pytest.MonkeyPatch, images: Tens
     assert runtime.forward_only(module, images).__qualname__.startswith("test_auto")
 
 
+@pytest.fixture(autouse=True)
+def _warnings(caplog: pytest.LogCaptureFixture) -> None:
+    """Hear warnings whatever the rest of the suite has made of the loggers."""
+    logger = logging.getLogger("kdray.runtime")
+    caplog.set_level(logging.WARNING, logger=logger.name)
+    logger.disabled = False
+
+
 def test_a_runtime_with_other_logits_is_replaced_and_said(
     monkeypatch: pytest.MonkeyPatch, images: Tensor, caplog: pytest.LogCaptureFixture
 ) -> None:

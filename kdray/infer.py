@@ -17,6 +17,7 @@ from kdray.data import Views
 from kdray.data._images import decode, fit
 from kdray.errors import ExplainError, ModelError
 from kdray.explain import Explanation, Subject, explain_with
+from kdray.heat import shown_levels
 from kdray.models import lay_out
 from kdray.net import Net
 from kdray.registry import read_package
@@ -189,12 +190,14 @@ class Predictor:
 def heat_map(map_: Floats) -> Images:
     """Return a map ``[H, W]`` in 0..1 as colours ``[H, W, 4]`` (RGBA), transparent where low.
 
+    A few values far above the rest have the colour of the highest (``kdray.heat``).
+
     Raises:
         ExplainError: The map shows nothing: a picture of it would look like one that does.
     """
     if not np.isfinite(map_).all():
         raise ExplainError("heat map", "a map that shows nothing cannot be drawn.")
-    levels = np.clip(map_, 0, 1)
+    levels = shown_levels(map_)
     colours = _palette()[np.round(levels * 255).astype(np.uint8)]
     opacity = np.clip((levels - 0.1) / 0.5, 0, 1)
     return np.dstack([colours, np.round(opacity * 255).astype(np.uint8)])

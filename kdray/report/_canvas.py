@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kdray.heat import shown_levels
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -63,7 +65,7 @@ def picture(
     axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="bilinear")
     if heat is not None:
         look: dict[str, Any] = {"cmap": HEAT, "alpha": _OPACITY, "vmin": 0, "vmax": 1}
-        axes.imshow(heat, interpolation="bilinear", **look)
+        axes.imshow(shown_levels(heat), interpolation="bilinear", **look)
     if mask is not None and mask.any():
         inside = np.asarray(mask) > 0
         axes.contour(inside, levels=[0.5], colors="black", linewidths=2.4)

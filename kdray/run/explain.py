@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,9 +139,10 @@ def _drawn_and_compared(job: _Job, best: Shown, pairs: Sequence[Pair]) -> list[A
     drawing = Drawing(job.store.uri, plan.prepare.path, models, titled(plan.job), images)
     calls = [(draw, drawing), *((compare, pair) for pair in pairs)]
     found: dict[int, Any] = {}
+    started = time.monotonic()
     for index, made in job.workers.each(_apply, calls):
         found[index] = made
-        _say(job, len(found), len(calls), "figures and pairs", None)
+        _say(job, len(found), len(calls), "figures and pairs", _left(started, found, calls))
     return [found[index] for index in range(len(calls))]
 
 
@@ -177,9 +178,16 @@ def _perform(
     works = [(_work(job, step, targets[step.id]),) for step in missing]
     had, started = len(steps) - len(missing), time.monotonic()
     _say(job, had, len(steps), unit, None)
-    for done, _ in enumerate(job.workers.each(function, works), 1):
-        left = (time.monotonic() - started) / done * (len(works) - done)
-        _say(job, had + done, len(steps), unit, round(left, 1))
+    done: list[int] = []
+    for index, _ in job.workers.each(function, works):
+        done.append(index)
+        _say(job, had + len(done), len(steps), unit, _left(started, done, works))
+
+
+def _left(started: float, done: Sized, calls: Sized) -> float:
+    """Return the seconds that are left of this kind of work alone."""
+    passed = time.monotonic() - started
+    return round(passed / len(done) * (len(calls) - len(done)), 1)
 
 
 def _work(job: _Job, step: Step, target: str) -> Work:

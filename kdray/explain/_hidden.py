@@ -8,6 +8,7 @@ from math import ceil
 import torch
 from torch import Tensor
 
+from kdray.explain._maps import ROUNDING
 from kdray.explain._subject import Subject
 from kdray.spec.terms import Baseline, Score, Sign
 
@@ -61,6 +62,16 @@ def logits_behind(
 def scores_of(logits: Tensor, score: Score) -> Tensor:
     """Return logits, or probabilities, ``[n, C]``."""
     return logits.float() if score == "logit" else logits.float().softmax(dim=1)
+
+
+def beyond_rounding(scores: Tensor) -> Tensor:
+    """Return scores ``[n, C]``, those of a class all equal where they differ by rounding alone.
+
+    The probability of a class that the network is sure of is 1 with anything hidden; what is left
+    of it is noise, and no map.
+    """
+    spread = scores.amax(dim=0) - scores.amin(dim=0)
+    return torch.where(spread <= ROUNDING * scores.abs().amax(dim=0), scores[:1], scores)
 
 
 def signed(maps: Tensor, sign: Sign) -> Tensor:

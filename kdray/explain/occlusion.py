@@ -22,6 +22,7 @@ from torch import Tensor
 from kdray.explain._hidden import (
     baseline_of,
     batch_of,
+    beyond_rounding,
     logits_behind,
     nothing_speaks,
     scores_of,
@@ -80,7 +81,7 @@ def explain(params: Params, subject: Subject, images: Tensor, classes: Tensor) -
     for image, behind, wanted in zip(images, hidden, classes, strict=True):
         kept = _kept(rows, columns, batch_of(image))
         logits = logits_behind(subject, image, behind, kept, len(images) * (count + 1))
-        scores = scores_of(logits, params.score)[:, wanted]
+        scores = beyond_rounding(scores_of(logits, params.score)[:, wanted])
         falls = (scores[:1] - scores[1:]).reshape(len(rows), len(columns), -1)
         found.append(_spread(falls, rows.to(falls), columns.to(falls)))
     maps = torch.stack(found)

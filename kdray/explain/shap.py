@@ -24,6 +24,7 @@ from torch import Tensor
 from kdray.explain._hidden import (
     baseline_of,
     batch_of,
+    beyond_rounding,
     logits_behind,
     nothing_speaks,
     scores_of,
@@ -132,7 +133,8 @@ def _by_coalitions(
     drawn = _coalitions(count, params.coalitions, random).to(image.device)
     kept = (some[:, parts] for some in torch.split(drawn, batch_of(image)))
     logits = logits_behind(subject, image, behind, kept, len(drawn))
-    values = shapley(drawn, scores_of(logits, params.score)[:, wanted])
+    scores = beyond_rounding(scores_of(logits, params.score)[:, wanted])
+    values = shapley(drawn, scores)
     return values.T[:, parts], len(drawn)
 
 

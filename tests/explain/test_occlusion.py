@@ -83,6 +83,21 @@ def test_a_class_that_nothing_speaks_for_has_a_reason() -> None:
     assert all("hiding no part of the image lowers" in one for one in found.degenerate.values())
 
 
+def test_what_rounding_leaves_of_a_sure_probability_is_no_map() -> None:
+    class Sure(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            sure = 16.5 + images.square().mean((1, 2, 3))
+            return torch.stack([sure, *2 * [torch.zeros_like(sure)]], dim=1)
+
+    net, images = Net(Sure()), pixels()
+    probabilities = net.module(torch.cat([images, 0 * images])).softmax(1)[:, 0]
+    assert 0 < probabilities.max() - probabilities.min() < 1e-6
+    for method in ("occlusion", "kernel-shap"):
+        settings = {"score": "probability", "sign": "absolute"}
+        found = explain_with(method, Subject(net), images, CLASSES[:1, :1].expand(2, 1), settings)
+        assert list(found.degenerate) == [(0, 0), (1, 0)]
+
+
 def test_a_stride_wider_than_the_window_is_refused() -> None:
     with pytest.raises(ValidationError, match="would never be hidden"):
         Params(window=0.1, stride=0.2)

@@ -7,7 +7,7 @@ from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kdray.data._dicom import decode_dicom, is_dicom
 from kdray.data._rows import Pixels
@@ -45,6 +45,8 @@ def decode(
             image.load()
             upright = ImageOps.exif_transpose(image)
             return np.asarray(upright.convert("L" if image.mode in _GREY else "RGB"))
+    except UnidentifiedImageError as error:  # its text has an address of memory
+        raise DataError("image", "cannot be decoded: its format is unknown.") from error
     except _BROKEN as error:
         raise DataError("image", f"cannot be decoded: {str(error).rstrip('.')}.") from error
 

@@ -69,6 +69,12 @@ def test_broken_bytes_are_a_data_error(data: bytes) -> None:
         decode(data)
 
 
+def test_bytes_of_no_known_format_get_the_same_sentence_each_time() -> None:
+    with pytest.raises(DataError) as found:
+        decode(b"no image")
+    assert found.value.problem == "cannot be decoded: its format is unknown."
+
+
 def test_too_many_pixels_are_refused() -> None:
     data = encode(Image.fromarray(GREY))
     assert decode(data, max_pixels=12).shape == (3, 4)

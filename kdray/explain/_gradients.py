@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from kdray.explain._head import gradients_of, head_from
 from kdray.explain._subject import Raw, Subject
-from kdray.explain._watch import gradients_of, head_from
 
-#: Gradients ``[K, B, D, h, w]`` and values ``[B, D, h, w]`` at a tap to sums over the channels,
-#: ``[B, K, h, w]``.
+#: Gradients ``[K, B, D, h, w]``, or ``[K, B, D, 1, 1]`` where all places have the same, and values
+#: ``[B, D, h, w]`` at a tap to sums over the channels, ``[B, K, h, w]``.
 Weigh = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -28,11 +28,10 @@ def weighed(subject: Subject, tap: str, images: Tensor, classes: Tensor, weigh: 
     Raises:
         ModelError: The network has no such tap.
     """
-    head = head_from(subject.net, tap, images)
-    values = head.maps.detach()
-    gradients = gradients_of(head, subject.net, tap, classes)
-    sums = weigh(gradients, values)
-    return Raw(sums.relu(), len(images), reasons=_reasons(tap, sums, gradients, values))
+    head = head_from(subject, tap, images)
+    gradients = gradients_of(head, classes)
+    sums = weigh(gradients, head.maps)
+    return Raw(sums.relu(), len(images), reasons=_reasons(tap, sums, gradients, head.maps))
 
 
 def over_channels(weights: Tensor, values: Tensor) -> Tensor:

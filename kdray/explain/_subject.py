@@ -8,12 +8,27 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from kdray.net import Net
+from kdray.net import Net, Tap
 from kdray.runtime import Forward, Precision, Runtime, forward_only
 
-#: With so many images, done and expected, a faster runtime is worth the seconds that it takes to
-#: make: 2 s then against 0.2 s (MobileNetV3-Small) to 20 s (VGG19) saved.
+#: With so many images, done and expected, a faster runtime is made, which takes seconds. A choice,
+#: not tuned: a small network that is asked for no more gets less than that back.
 WORTH = 128
+
+
+@dataclass(frozen=True)
+class Road:
+    """How a forward pass with gradients from a tap on goes through a network.
+
+    Args:
+        inference: What comes before the tap runs in inference mode; False: a network that uses it
+            beside the tap does not allow that.
+        by_mean: The network reads nothing of the tap but the mean over its places, so that the
+            pass may go on with that alone.
+    """
+
+    inference: bool = True
+    by_mean: bool = False
 
 
 class Subject:
@@ -33,6 +48,8 @@ class Subject:
         net.module.eval()
         net.module.requires_grad_(False)
         self.net = net
+        #: (tap, size of the images) -> the quickest way there.
+        self.roads: dict[tuple[Tap, torch.Size], Road] = {}
         self._runtime = runtime
         self._forwards: dict[tuple[object, ...], Forward] = {}
         self._done = 0

@@ -1,80 +1,15 @@
-"""Looking into a network with hooks and gradients, and leaving it as it was."""
+"""Looking into a network with hooks, and leaving it as it was."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from kdray.net import Net, Tap
-
-
-@dataclass(frozen=True)
-class Head:
-    """A forward pass whose gradients begin at a tap.
-
-    Args:
-        logits: ``[B, C]``.
-        output: What the layer at the tap gave, in its own layout; a leaf with gradient.
-        maps: The same as ``[B, D, h, w]``.
-    """
-
-    logits: Tensor
-    output: Tensor
-    maps: Tensor
-
-
-def head_from(net: Net, tap: str, images: Tensor) -> Head:
-    """Return one forward pass that keeps nothing before the tap.
-
-    A backward pass from the logits then ends at the tap, and its gradients there are those of a
-    backward pass through the whole network.
-
-    Args:
-        net: The classifier; no weight asks for a gradient.
-        tap: Name of the tap.
-        images: ``[B, c, H, W]``.
-
-    Raises:
-        ModelError: The network has no such tap.
-    """
-    seen: list[Tensor] = []
-
-    def restart(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        seen.append(output.detach().requires_grad_())
-        # A clone, for the next layer may work in place, which a leaf with gradient forbids.
-        return seen[0].clone()
-
-    with hooked(net.layer(tap), restart), torch.enable_grad():
-        logits = net.module(images)
-    return Head(logits, seen[0], net.taps[tap].as_maps(seen[0]))
-
-
-def gradients_of(head: Head, net: Net, tap: str, classes: Tensor) -> Tensor:
-    """Return the gradients of the logits of ``classes[:, 0]``, ``classes[:, 1]``, ...
-
-    Args:
-        head: The forward pass.
-        net: Its network.
-        tap: Its tap.
-        classes: int64 ``[B, K]``.
-
-    Returns:
-        ``[K, B, D, h, w]``, from one backward pass for all classes.
-    """
-    count = classes.shape[1]
-    chosen = head.logits.new_zeros((count, *head.logits.shape))
-    chosen.scatter_(2, classes.T[:, :, None], 1.0)
-    one = count == 1  # a batch of one would cost more
-    [gradients] = torch.autograd.grad(
-        head.logits, head.output, chosen[0] if one else chosen, is_grads_batched=not one
-    )
-    maps = net.taps[tap].as_maps(gradients if one else gradients.flatten(0, 1))
-    return torch.unflatten(maps, 0, (count, -1))
 
 
 def maps_at(net: Net, taps: Sequence[str], images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

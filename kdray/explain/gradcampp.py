@@ -52,5 +52,5 @@ def _sums(gradients: Tensor, values: Tensor) -> Tensor:
     total = values.sum(dim=(2, 3), keepdim=True)
     alpha = squares / (2 * squares + total * squares * gradients + EPSILON)
     # Where the gradient is 0, so is alpha: its numerator is 0 and its denominator is not.
-    weights = (gradients.relu() * alpha).sum(dim=(3, 4))
+    weights = (gradients.relu() * alpha).mean(dim=(3, 4)) * values.shape[2:].numel()
     return over_channels(weights, values)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from kdray.explain._gradients import weighed
+from kdray.explain._gradients import over_channels, weighed
 from kdray.explain._subject import Raw, Subject
 from kdray.spec.strict import Strict
 
@@ -43,4 +43,6 @@ def explain(params: Params, subject: Subject, images: Tensor, classes: Tensor) -
 
 
 def _sums(gradients: Tensor, values: Tensor) -> Tensor:
+    if gradients.shape[3:] == (1, 1):
+        return over_channels(gradients[..., 0, 0].relu(), values)
     return (gradients.relu() * values).sum(dim=2).transpose(0, 1)

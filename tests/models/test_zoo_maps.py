@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from kdray import parts
 from kdray.explain import Subject, explain_with
-from kdray.explain._watch import gradients_of, head_from
+from kdray.explain._head import gradients_of, head_from
 from kdray.models import build_model
 from kdray.net import Net, Tap
 
@@ -82,7 +82,7 @@ def image() -> Tensor:
 
 def shown(net: Net, methods: tuple[str, ...] = (*BY_GRADIENT, *WITHOUT)) -> Shown:
     subject, classes = Subject(net, "torch"), torch.tensor([[0, 1]])
-    head = head_from(net, "cam", image())
+    head = head_from(subject, "cam", image())
     blank = {
         method: {
             place: reason
@@ -92,7 +92,7 @@ def shown(net: Net, methods: tuple[str, ...] = (*BY_GRADIENT, *WITHOUT)) -> Show
         }
         for method in methods
     }
-    strength = float(gradients_of(head, net, "cam", classes).abs().max())
+    strength = float(gradients_of(head, classes).abs().max())
     return Shown((head.maps.shape[2], head.maps.shape[3]), strength, blank)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,9 +88,10 @@ def explain(  # noqa: PLR0913 - the options of a command
         raise DataError("", "\n".join(f"{path}: {problem}" for path, problem in missing))
     models, note = _models(model, against, registry, device)
     classes = classes_of(class_ or [PREDICTED], models[0].predictor.classes)
+    _make_folder(out)
     work = _work(models, Wanted(methods, classes, scores, shown), out)
     work.errors += [{"image": str(path), "error": problem} for path, problem in missing]
-    with _progress(len(sources) * len(methods)) as tell:
+    with _told_if_stopped(work, out), _progress(len(sources) * len(methods)) as tell:
         work.explain(sources, tell)
     work.compare()
     answer = _answer(work, models, note, methods, out)
@@ -101,6 +103,19 @@ def _check_folder(out: Path | None) -> None:
         raise JobError(
             f"--out {out}", "is a file.", "Name a folder: each image has several files."
         )
+
+
+def _make_folder(out: Path | None) -> None:
+    """Make the folder before the work, which may take hours and would be lost."""
+    if out is None:
+        return
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        writable = os.access(out, os.W_OK)
+    except OSError as error:
+        raise JobError(f"--out {out}", f"cannot be made: {error.strerror}.") from error
+    if not writable:
+        raise JobError(f"--out {out}", "cannot be written: Permission denied.")
 
 
 def _models(
@@ -144,6 +159,17 @@ def _progress(total: int) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, console=stream, transient=True, disable=not stream.is_terminal) as bar:
         task = bar.add_task("", total=total)
         yield lambda done: bar.advance(task, done)
+
+
+@contextmanager
+def _told_if_stopped(work: Work, out: Path | None) -> Iterator[None]:
+    """Say what is done where Ctrl-C stops the work: each image that is lies there whole."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        kept = "" if out is None else f", in {out}"
+        err(f"Stopped. Images that are done: {len(work.records)}{kept}.")
+        raise
 
 
 def _answer(

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from kdray.cli._explain.work import Work
 from kdray.cli.main import build
 from kdray.models import build_model
 from kdray.registry import Registry, read_package, write_package
@@ -424,6 +425,32 @@ def test_a_picture_is_no_folder(run: Run, scans: Path) -> None:
     answer = run("--model", "brain", scans, "--out", "map.png")
     assert answer.code == 2
     assert "Name a folder" in answer.err
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_any_image_is_explained(
+    run: Run, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Work, "explain", lambda *_: pytest.fail("it began to explain"))
+    answer = run("--model", "brain", scans, "--out", scans / "other.jpg" / "maps")
+    assert answer.code == 2
+    assert "cannot be made: Not a directory" in answer.err
+
+
+def test_stopping_tells_what_is_done_and_leaves_whole_files(
+    run: Run, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, done = Work.explain, []
+
+    def explain_one(work: Work, sources: Any, tell: Any) -> None:
+        first(work, sources[:1], tell)
+        done.extend(work.records)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Work, "explain", explain_one)
+    answer = run("--model", "brain", scans, "--out", "maps")
+    assert "Stopped. Images that are done: 1, in maps." in answer.err
+    written = json.loads(Path("maps", done[0]["name"], "explanation.json").read_text())
+    assert written["name"] == done[0]["name"]
 
 
 def test_a_window_is_two_numbers(run: Run, scans: Path) -> None:

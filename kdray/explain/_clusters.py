@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 #: Reach of the process, in median distances between the scored masks, and the variance of what it
-#: does not explain, as a share of the scores'. Measured on trained networks: half and twice the
-#: reach, and a fifth to five times the variance, change the mean correlation by less than 0.02.
-REACH, UNEXPLAINED = 1.5, 0.02
+#: does not explain, as a share of the scores'. Tried on one network alone (MobileNetV3-Small, 24
+#: training images, 32 groups without single channels): mean correlation 0.930, 0.925 and 0.923 at
+#: reach 1, 1.5 and 3; and, at reach 1.5, 0.920, 0.925 and 0.926 at variance 0.005, 0.02 and 0.1.
+REACH, UNEXPLAINED = 1.0, 0.02
 #: Masks are compared at this many rows and columns at most.
 SIDE = 14
 DRAWS = 16

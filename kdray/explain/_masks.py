@@ -17,7 +17,9 @@ from kdray.runtime import Precision
 
 #: pytorch-grad-cam's guard against dividing by the range of a constant channel.
 EPSILON = 1e-8
-#: Pixels of one forward pass that were fastest: more leave the processor's cache.
+#: Pixels of one forward pass: few enough that activations may stay in the processor's cache. In
+#: PyTorch (MobileNetV3-Small) 16 and 32 images of 224 px took 2.0 and 1.9 s, 64 and 128 images 2.5
+#: and 2.9 s; other runtimes were not compared.
 PIXELS = 16 * 224 * 224
 NEGATIVE = (
     "the weighted map is nowhere positive: the channels that the class weighs most are negative "
@@ -82,25 +84,23 @@ def distinct(masks: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def weighted(scores: Tensor, maps: Tensor) -> Tensor:
-    """Return ``[K, h, w]``: ReLU(sum_d softmax_d(scores)_dk A_d).
+    """Return ``[K, h, w]``: sum_d softmax_d(scores)_dk A_d; the map is its positive part.
 
     Args:
         scores: ``[D, K]``: the class scores of each channel.
         maps: ``[D, h, w]``.
     """
-    return torch.einsum("dk,dhw->khw", scores.softmax(dim=0), maps).relu()
+    return torch.einsum("dk,dhw->khw", scores.softmax(dim=0), maps)
 
 
-def nowhere_positive(found: Tensor, maps: Tensor) -> Mapping[tuple[int, int], str]:
-    """Return (image, place) -> the reason, for each map that is 0 for its channels' negative part.
+def nowhere_positive(sums: Tensor) -> Mapping[tuple[int, int], str]:
+    """Return (image, place) -> the reason, for each map that is blank for its negative channels.
 
     Args:
-        found: ``[B, K, h, w]``, of ``weighted``.
-        maps: ``[B, D, h, w]``: the channels.
+        sums: ``[B, K, h, w]``, of ``weighted``.
     """
-    has_negative = maps.amin(dim=(1, 2, 3)) < 0
-    blank = torch.nonzero((found.amax(dim=(2, 3)) == 0) & has_negative[:, None])
-    return {(image, place): NEGATIVE for image, place in blank.tolist()}
+    is_negative = (sums.amax(dim=(2, 3)) <= 0) & (sums.amin(dim=(2, 3)) < 0)
+    return {(image, place): NEGATIVE for image, place in torch.nonzero(is_negative).tolist()}
 
 
 def _enlarging(small: int, large: int) -> Tensor:

@@ -63,5 +63,5 @@ def explain(params: Params, subject: Subject, images: Tensor, classes: Tensor) -
         logits = logits_through(subject, image, masks, params.batch_size, params.precision)
         found.append(weighted(logits[places][:, wanted], channels))
         forwards += len(masks)
-    weighed = torch.stack(found)
-    return Raw(weighed, forwards, reasons=nowhere_positive(weighed, maps))
+    sums = torch.stack(found)
+    return Raw(sums.relu(), forwards, reasons=nowhere_positive(sums))

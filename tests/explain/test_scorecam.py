@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 
 from kdray.explain import Subject, explain_with
 from kdray.explain._maps import scaled
-from kdray.explain._masks import masks_of, weighted
+from kdray.explain._masks import masks_of, nowhere_positive, weighted
 from kdray.net import Net, Tap
 
 CLASSES = torch.tensor([[0], [1]])
@@ -131,6 +131,12 @@ def test_negative_maps_say_why_nothing_shows(photos: Tensor) -> None:
     )
     assert set(found.degenerate) == {(0, 0), (1, 0)}
     assert all("nowhere positive" in reason for reason in found.degenerate.values())
+
+
+def test_an_empty_map_is_not_called_negative() -> None:
+    sums = torch.zeros(1, 4, 2, 2)
+    sums[0, 1], sums[0, 2, 0, 0], sums[0, 3] = -1.0, -1.0, torch.tensor([[-1.0, 0.0], [0.0, 1.0]])
+    assert set(nowhere_positive(sums)) == {(0, 1), (0, 2)}
 
 
 def test_many_forwards_change_to_a_faster_runtime(

@@ -86,5 +86,5 @@ def test_it_gives_the_same_map_at_every_call(subject: Subject, photos: Tensor) -
     np.testing.assert_array_equal(estimates(first), estimates(second))
 
 
-def test_the_preview_scores_groups_alone(subject: Subject, photos: Tensor) -> None:
+def test_the_preview_takes_32_passes(subject: Subject, photos: Tensor) -> None:
     assert explain_with("score-cam-preview", subject, photos, CLASSES).forwards <= 2 * (1 + 32)

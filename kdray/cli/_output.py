@@ -40,7 +40,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
     """Print rows of facts as a table."""
     table = Table(title=title or None, title_justify="left", header_style="bold")
     for column in columns:
-        table.add_column(column)
+        table.add_column(column, overflow="fold")  # a name cut short cannot be typed
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
     console.print(table)

@@ -48,7 +48,8 @@ class Randomised:
         stages: From the head down; after the last one, no weight is a trained one.
         chance_ssim: Mean structural similarity of 50 random pairs of the trained network's maps
             of different images (all pairs, if fewer); None for a single image.
-        passed: Whether the last stage lies below it (Arun et al.); None where undecided.
+        passed: Whether the last stage lies below it (Arun et al.); None where undecided: no pairs,
+            or most maps of the wholly random network are blank, which is unlike anything.
         maps: How many maps of the trained network show something; the others are left out.
     """
 
@@ -96,9 +97,16 @@ def randomisation(
             now = _maps_of(Subject(net, "torch"), part, images, classes)[known]
             found.append(_stage(layers, kept, now))
     chance = _chance(kept, known // classes.shape[1], seed)
-    last = found[-1].ssim if found else None
-    passed = None if last is None or chance is None else last < chance
-    return Randomised(tuple(found), chance, passed, len(known))
+    return Randomised(tuple(found), chance, _passed(found, chance, len(known)), len(known))
+
+
+def _passed(stages: Sequence[RandomisedStage], chance: float | None, maps: int) -> bool | None:
+    if not stages or chance is None:
+        return None
+    last = stages[-1]
+    if last.ssim is None or 2 * last.blank > maps:
+        return None
+    return last.ssim < chance
 
 
 def _maps_of(subject: Subject, part: Part, images: Tensor, classes: Tensor) -> Maps:

@@ -20,7 +20,7 @@ CODE = {
     "search": 2,
     "distil": 2,
     "evaluate": 3,
-    "explain": 4,
+    "explain": 5,
     "promote": 2,
 }
 #: The order in which the kinds of steps run.

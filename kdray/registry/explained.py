@@ -66,7 +66,7 @@ def agreement_table(explanations: Facts) -> tuple[list[str], list[list[str]]]:
 def verdicts(explanations: Facts) -> Iterator[tuple[str, str]]:
     """Yield each method with its verdict of the parameter-randomisation check, and stability."""
     for row in explanations.get("sanity") or ():
-        told = str(row.get("verdict") or "not told: too few maps")
+        told = str(row.get("verdict") or "not told: too few maps, or blank ones")
         stability = row.get("stability") or {}
         if stability.get("mean") is not None:
             told += (

@@ -215,6 +215,16 @@ def test_a_map_that_turns_blank_has_nothing_left_of_the_trained_one(
     assert last.blank == 4
 
 
+def test_mostly_blank_maps_of_the_random_network_decide_nothing(
+    monkeypatch: pytest.MonkeyPatch, batch: Tensor, classes: Tensor
+) -> None:
+    maps = np.random.default_rng(0).random((4, 2, 12, 12))
+    later = maps.copy()
+    later[:3] = np.nan
+    answers(monkeypatch, maps, later)
+    assert randomisation(Subject(staged()), PART, batch, classes).passed is None
+
+
 def test_blank_maps_of_the_trained_network_decide_nothing(
     monkeypatch: pytest.MonkeyPatch, batch: Tensor, classes: Tensor
 ) -> None:

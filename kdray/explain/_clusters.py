@@ -24,13 +24,23 @@ class Guess:
 
     Args:
         mean: ``[n, K]``.
-        covariance: float64 ``[n, n]``, of any class but for its variance.
-        variance: float64 ``[K]``.
+        variance: float64 ``[K]``, of a mask that is unlike all scored ones.
+        wanted: float64 ``[n, f]``: their features.
+        explained: float64 ``[m, n]``: what the ``m`` scored masks tell of them.
+        reach: The distance at which masks tell of each other.
     """
 
     mean: Tensor
-    covariance: Tensor
     variance: Tensor
+    wanted: Tensor
+    explained: Tensor
+    reach: Tensor
+
+    def covariance(self) -> Tensor:
+        """Return what is left open, float64 ``[n, n]``, for a class of variance 1."""
+        own = UNEXPLAINED * torch.eye(len(self.wanted), dtype=torch.float64)
+        prior = _kernel(self.wanted, self.wanted, self.reach) + own.to(self.wanted)
+        return prior - self.explained.T @ self.explained
 
 
 def features(masks: Tensor) -> Tensor:
@@ -69,10 +79,8 @@ def guessed(known: Tensor, scores: Tensor, wanted: Tensor) -> Guess:
     solved = torch.cholesky_solve(scores - centre, factor)
     cross = _kernel(known, wanted, reach)
     explained = torch.linalg.solve_triangular(factor, cross, upper=False)
-    own = UNEXPLAINED * torch.eye(len(wanted), dtype=known.dtype, device=known.device)
-    covariance = _kernel(wanted, wanted, reach) + own - explained.T @ explained
     variance = ((scores - centre) * solved).mean(dim=0)
-    return Guess((centre + cross.T @ solved).float(), covariance, variance)
+    return Guess((centre + cross.T @ solved).float(), variance, wanted, explained, reach)
 
 
 def draws(guess: Guess) -> Tensor:
@@ -80,8 +88,9 @@ def draws(guess: Guess) -> Tensor:
     count = len(guess.mean)
     seeded = torch.Generator().manual_seed(0)
     noise = torch.randn(DRAWS, count, generator=seeded, dtype=torch.float64)
-    jitter = 1e-8 * torch.eye(count, dtype=torch.float64, device=guess.covariance.device)
-    factor = torch.linalg.cholesky(guess.covariance + jitter)
+    covariance = guess.covariance()
+    jitter = 1e-8 * torch.eye(count, dtype=torch.float64, device=covariance.device)
+    factor = torch.linalg.cholesky(covariance + jitter)
     errors = (noise.to(factor) @ factor.T)[:, :, None] * guess.variance.clamp_min(0).sqrt()
     scores: Tensor = guess.mean + errors.float()
     return scores

@@ -26,7 +26,7 @@ from kdray.explain._subject import Raw, Subject
 from kdray.explain._watch import maps_at
 from kdray.spec.strict import Strict
 
-COST = "1 forward for every 5 channels, at least 64; preview: 32"
+COST = "1 forward for every 4 channels, at least 64; preview: 32"
 PRESETS: dict[str, dict[str, Any]] = {
     "score-cam-fast": {"params": {}},
     "score-cam-preview": {"params": {"budget": 32, "rescored": 0.375}},
@@ -42,7 +42,7 @@ class Params(Strict):
     tap: str = "cam"
     """Which layer: `cam` (the model's own choice) or `stage1`, `stage2`, ..."""
     budget: int | None = Field(None, ge=8)
-    """Most forward passes for an image; `null`: a fifth of the channels, at least 64."""
+    """Most forward passes for an image; `null`: a quarter of the channels, at least 64."""
     budget_ms: float | None = Field(None, gt=0)
     """Milliseconds that the forward passes of an image should take, where that is less."""
     rescored: float = Field(0.6, ge=0, le=0.9)
@@ -78,6 +78,10 @@ def explain(params: Params, subject: Subject, images: Tensor, classes: Tensor) -
     _, seen = maps_at(subject.net, (params.tap,), images)
     maps, found, estimates, forwards = seen[params.tap].float(), [], [], len(images)
     for image, channels, wanted in zip(images, maps, classes, strict=True):
+        if not torch.isfinite(channels).all():
+            found.append(channels.new_full((len(wanted), *channels.shape[1:]), torch.nan))
+            estimates.append(channels.new_full((len(wanted),), torch.nan))
+            continue
         masks, places = distinct(masks_of(channels, (image.shape[1], image.shape[2])))
         result = _search(params, subject, image, masks, torch.bincount(places), wanted)
         found.append(weighted(result.scores[places], channels))
@@ -125,7 +129,7 @@ def _search(
 
 def _budget(params: Params, score: Any, masks: Tensor, channels: int) -> tuple[int, int]:
     """Return how many forward passes to do, and how many it took to know."""
-    budget = params.budget or max(64, channels // 5)
+    budget = params.budget or max(64, channels // 4)
     if params.budget_ms is None:
         return budget, 0
     score(masks[:1])  # may make a faster runtime first

@@ -88,3 +88,13 @@ def test_it_gives_the_same_map_at_every_call(subject: Subject, photos: Tensor) -
 
 def test_the_preview_takes_32_passes(subject: Subject, photos: Tensor) -> None:
     assert explain_with("score-cam-preview", subject, photos, CLASSES).forwards <= 2 * (1 + 32)
+
+
+def test_maps_that_are_not_finite_are_said_image_by_image(
+    subject: Subject, photos: Tensor
+) -> None:
+    broken = photos.clone()
+    broken[1, 0, 0, 0] = torch.nan
+    found = explain_with("scorecam_fast", subject, broken, CLASSES, {"budget": 20})
+    assert {image for image, _ in found.degenerate} == {1}
+    assert np.isfinite(found.maps[0]).all()

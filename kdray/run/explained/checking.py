@@ -20,7 +20,7 @@ from kdray.spec.strict import Part
 from kdray.store import Store
 
 #: A method whose map takes more forward passes is not checked, one that takes many on few images.
-MAX_FORWARDS, MANY, FEW = 1000, 200, 3
+MAX_FORWARDS, MANY, FEW = 1000, 100, 3
 
 
 def check(work: Work) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,10 @@ def _process(rank: int, port: int, dataset_folder: str, out: str) -> None:
     state = _trained(Dataset.open(dataset_folder), World(rank, 2))
     if rank == 0:
         torch.save(state, out)
+    distributed.barrier()
     distributed.destroy_process_group()
+    # Without the interpreter's teardown, in which threads of gloo that still run abort a process.
+    os._exit(0)
 
 
 def _trained(dataset: Dataset, world: World) -> dict[str, Tensor]:

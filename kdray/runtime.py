@@ -22,16 +22,17 @@ from torch import Tensor, nn
 Runtime = Literal["auto", "torch", "onnxruntime", "openvino"]
 #: Arithmetic inside the network; images and logits stay float32.
 Precision = Literal["float32", "bfloat16"]
-#: Images ``[B, c, H, W]`` to logits ``[B, C]``, both float32.
-Forward = Callable[[Tensor], Tensor]
+#: Images ``[B, c, H, W]``, and what all of them share, to logits ``[B, C]``; all float32.
+Forward = Callable[..., Tensor]
 
-#: Input and output of an exported network.
-IMAGES, LOGITS = "images", "logits"
+#: Inputs and output of an exported network.
+IMAGES, SHARED, LOGITS = "images", "shared", "logits"
 #: The logits of a runtime may differ from those of PyTorch by this share of the largest one.
 #: Measured on trained networks: float32 2e-6, bfloat16 0.01.
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.05}
 
 logger = logging.getLogger(__name__)
+_Inputs = tuple[Tensor, ...]
 
 
 def forward_only(
@@ -39,6 +40,7 @@ def forward_only(
     example: Tensor,
     runtime: Runtime = "auto",
     precision: Precision = "float32",
+    shared: Tensor | None = None,
 ) -> Forward:
     """Return the network as a function of images, without gradients.
 
@@ -54,13 +56,15 @@ def forward_only(
         runtime: What computes it; ``auto``: OpenVINO, ONNX Runtime or PyTorch, the first that is
             installed and right.
         precision: Arithmetic of OpenVINO and PyTorch; ONNX Runtime knows float32 only.
+        shared: A second input, where the network has one: the same for all images of a call.
     """
+    inputs = (example,) if shared is None else (example, shared)
     for name in _candidates(example, runtime, precision):
         problems = []
         for make in _MAKERS[name]:
             try:
-                forward = make(module, example, precision)
-                problem = _difference(forward, _torch(module), example, precision)
+                forward = make(module, inputs, precision)
+                problem = _difference(forward, _torch(module), inputs, precision)
             except Exception as error:  # converters raise whatever they like
                 problem = f"{type(error).__name__}: {error}".splitlines()[0]
             if not problem:
@@ -75,29 +79,33 @@ def installed(runtime: Runtime) -> bool:
     return runtime == "auto" or importlib.util.find_spec(runtime) is not None
 
 
-def export_onnx(module: nn.Module, example: Tensor, path: Path) -> None:
+def export_onnx(
+    module: nn.Module, example: Tensor, path: Path, shared: Tensor | None = None
+) -> None:
     """Write a network as an ONNX file: ``images [B, c, H, W]`` to ``logits [B, C]``, any ``B``.
 
     Args:
         module: The network in eval mode, on the CPU.
         example: Images ``[B, c, H, W]``; height and width are fixed to theirs.
         path: Where to write.
+        shared: A second input, where the network has one; its size is fixed too.
     """
+    inputs = (example,) if shared is None else (example, shared)
     with _quiet():
         # The exporter that follows TorchScript needs no further package and is faster, though
         # deprecated; the other one needs onnxscript.
         torch.onnx.export(
             module,
-            (_some(example, 2),),
+            _some(inputs, 2),
             str(path),
             dynamo=False,
-            input_names=[IMAGES],
+            input_names=[IMAGES, SHARED][: len(inputs)],
             output_names=[LOGITS],
             dynamic_axes={IMAGES: {0: "B"}, LOGITS: {0: "B"}},
         )
 
 
-def run_onnx(path: Path, threads: int) -> Callable[[Any], Any]:
+def run_onnx(path: Path, threads: int) -> Callable[..., Any]:
     """Return an exported network as a function of float32 arrays, computed by ONNX Runtime.
 
     Args:
@@ -111,7 +119,8 @@ def run_onnx(path: Path, threads: int) -> Callable[[Any], Any]:
     options.log_severity_level = 3  # errors
     providers = ["CPUExecutionProvider"]
     session = onnxruntime.InferenceSession(str(path), options, providers=providers)
-    return lambda images: session.run([LOGITS], {IMAGES: images})[0]
+    names = [item.name for item in session.get_inputs()]
+    return lambda *inputs: session.run([LOGITS], dict(zip(names, inputs, strict=True)))[0]
 
 
 def _candidates(example: Tensor, runtime: Runtime, precision: Precision) -> tuple[str, ...]:
@@ -125,48 +134,52 @@ def _candidates(example: Tensor, runtime: Runtime, precision: Precision) -> tupl
     return tuple(name for name in known if name not in missing)
 
 
-def _difference(forward: Forward, own: Forward, example: Tensor, precision: Precision) -> str:
+def _difference(forward: Forward, own: Forward, inputs: _Inputs, precision: Precision) -> str:
     """Return what is wrong with the logits of a runtime, or nothing."""
-    images = _some(example, 3)  # not as many as were traced
-    expected = own(images)
-    error = (forward(images) - expected).abs().max().item()
+    some = _some(inputs, 3)  # not as many as were traced
+    expected = own(*some)
+    error = (forward(*some) - expected).abs().max().item()
     allowed = TOLERANCE[precision] * max(1e-3, expected.abs().max().item())
     return "" if error <= allowed else f"its logits differ by {error:.3g}."
 
 
 def _torch(module: nn.Module, precision: Precision = "float32") -> Forward:
-    def forward(images: Tensor) -> Tensor:
-        lower = torch.autocast(images.device.type, torch.bfloat16, precision == "bfloat16")
+    def forward(*inputs: Tensor) -> Tensor:
+        lower = torch.autocast(inputs[0].device.type, torch.bfloat16, precision == "bfloat16")
         with torch.inference_mode(), lower:
-            logits: Tensor = module(images)
+            logits: Tensor = module(*inputs)
         return logits.float()
 
     return forward
 
 
-def _onnxruntime(module: nn.Module, example: Tensor, precision: Precision) -> Forward:
+def _onnxruntime(module: nn.Module, inputs: _Inputs, precision: Precision) -> Forward:
     with TemporaryDirectory(prefix="kdray-") as folder:
         path = Path(folder) / "network.onnx"
-        export_onnx(module, example, path)
+        export_onnx(module, inputs[0], path, *inputs[1:])
         run = run_onnx(path, torch.get_num_threads())
-    return lambda images: torch.from_numpy(run(images.detach().contiguous().numpy()))
+    return lambda *inputs: torch.from_numpy(run(*_arrays(inputs)))
 
 
-def _openvino(module: nn.Module, example: Tensor, precision: Precision) -> Forward:
+def _openvino(module: nn.Module, inputs: _Inputs, precision: Precision) -> Forward:
     with TemporaryDirectory(prefix="kdray-") as folder:
         path = Path(folder) / "network.onnx"
-        export_onnx(module, example, path)
+        export_onnx(module, inputs[0], path, *inputs[1:])
         return _compiled(_openvino_itself().Core().read_model(path), precision)
 
 
-def _openvino_direct(module: nn.Module, example: Tensor, precision: Precision) -> Forward:
+def _openvino_direct(module: nn.Module, inputs: _Inputs, precision: Precision) -> Forward:
     """Take longer, but over networks that cannot be exported with any number of images."""
     openvino = _openvino_itself()
-    shape = openvino.PartialShape([-1, *example.shape[1:]])
+    first, *rest = inputs
+    shapes = [[-1, *first.shape[1:]], *(list(shared.shape) for shared in rest)]
     with _quiet():
         # Shared weights would follow when the network is trained or re-initialised further.
         network = openvino.convert_model(
-            module, example_input=_some(example, 2), input=[shape], share_weights=False
+            module,
+            example_input=_some(inputs, 2),
+            input=[openvino.PartialShape(shape) for shape in shapes],
+            share_weights=False,
         )
     return _compiled(network, precision)
 
@@ -183,9 +196,8 @@ def _compiled(network: Any, precision: Precision) -> Forward:
     )
     request = compiled.create_infer_request()
 
-    def forward(images: Tensor) -> Tensor:
-        numbers = images.detach().contiguous().numpy()
-        return torch.from_numpy(request.infer([numbers], share_inputs=True)[0])
+    def forward(*inputs: Tensor) -> Tensor:
+        return torch.from_numpy(request.infer(_arrays(inputs), share_inputs=True)[0])
 
     return forward
 
@@ -198,9 +210,14 @@ def _openvino_itself() -> Any:
     return openvino
 
 
-def _some(example: Tensor, count: int) -> Tensor:
+def _arrays(inputs: _Inputs) -> list[Any]:
+    return [tensor.detach().contiguous().numpy() for tensor in inputs]
+
+
+def _some(inputs: _Inputs, count: int) -> _Inputs:
     """Return so many images; tracing would take the number of a single one for a constant."""
-    return example.detach()[torch.arange(count) % len(example)].contiguous()
+    images, *shared = (tensor.detach() for tensor in inputs)
+    return (images[torch.arange(count) % len(images)].contiguous(), *shared)
 
 
 @contextmanager
@@ -211,7 +228,7 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-_Maker = Callable[[nn.Module, Tensor, Precision], Forward]
+_Maker = Callable[[nn.Module, _Inputs, Precision], Forward]
 _MAKERS: dict[str, tuple[_Maker, ...]] = {
     "onnxruntime": (_onnxruntime,),
     "openvino": (_openvino, _openvino_direct),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from kdray.explain._seen import Seen
 from kdray.net import Net, Tap
 from kdray.runtime import Forward, Precision, Runtime, forward_only
 
@@ -66,14 +67,38 @@ class Subject:
             planned: How many images, these among them, the caller is about to ask for.
             precision: Arithmetic of the network.
         """
-        self._forget_other_weights()
-        is_worth = self._runtime != "auto" or self._done + max(planned, len(images)) >= WORTH
-        runtime: Runtime = self._runtime if is_worth else "torch"
-        key = (runtime, precision, images.device, images.shape[1:], torch.get_num_threads())
+        runtime, key = self._planned(images, planned)
+        if (precision, *key) not in self._forwards:
+            made = forward_only(self.net.module, images, runtime, precision)
+            self._forwards[precision, *key] = made
+        return self._forwards[precision, *key](images)
+
+    def seen_through(
+        self, masks: Tensor, image: Tensor, planned: int = 0, precision: Precision = "float32"
+    ) -> Tensor:
+        """Return the logits ``[n, C]`` of an image ``[1, c, H, W]`` seen through each mask.
+
+        Args:
+            masks: ``[n, h, w]``, enlarged to the image here.
+            image: Standardised.
+            planned: How many masks, these among them, the caller is about to ask for.
+            precision: Arithmetic of the network.
+        """
+        runtime, key = self._planned(masks, planned)
+        key = (precision, image.shape, *key)
         if key not in self._forwards:
-            self._forwards[key] = forward_only(self.net.module, images, runtime, precision)
-        self._done += len(images)
-        return self._forwards[key](images)
+            sizes = [(one.shape[-2], one.shape[-1]) for one in (masks, image)]
+            seen = Seen(self.net.module, *sizes).eval()
+            self._forwards[key] = forward_only(seen, masks, runtime, precision, image)
+        return self._forwards[key](masks, image)
+
+    def _planned(self, inputs: Tensor, planned: int) -> tuple[Runtime, tuple[object, ...]]:
+        """Return what computes so many, and what its function is kept under."""
+        self._forget_other_weights()
+        is_worth = self._runtime != "auto" or self._done + max(planned, len(inputs)) >= WORTH
+        runtime: Runtime = self._runtime if is_worth else "torch"
+        self._done += len(inputs)
+        return runtime, (runtime, inputs.device, inputs.shape[1:], torch.get_num_threads())
 
     def _forget_other_weights(self) -> None:
         """Drop runtimes made of weights that were changed since: they keep those they had."""

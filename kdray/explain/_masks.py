@@ -17,7 +17,7 @@ from kdray.runtime import Precision
 
 #: pytorch-grad-cam's guard against dividing by the range of a constant channel.
 EPSILON = 1e-8
-#: Pixels of one forward pass. It hardly matters to OpenVINO (MobileNetV3-Small at 224 px, 576 masks:
+#: Pixels of one forward pass. To OpenVINO it hardly matters (MobileNetV3-Small, 224 px, 576 masks:
 #: 0.63 to 0.66 s with 8 to 64 at once); in PyTorch 64 and 128 are slower than 16 and 32.
 PIXELS = 16 * 224 * 224
 NEGATIVE = (

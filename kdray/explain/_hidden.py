@@ -12,8 +12,6 @@ from kdray.explain._maps import ROUNDING
 from kdray.explain._subject import Subject
 from kdray.spec.terms import Baseline, Score, Sign
 
-#: Pixels of one forward pass: more leave the processor's cache.
-PIXELS = 16 * 224 * 224
 #: Standard deviation of the blur, as a share of the image's height: 11 px at 224.
 BLUR = 0.05
 
@@ -33,11 +31,6 @@ def baseline_of(images: Tensor, kind: Baseline) -> Tensor:
     reach = min(ceil(3 * sigma), min(images.shape[2:]) - 1)
     blurred: Tensor = gaussian_blur(images, [2 * reach + 1, 2 * reach + 1], [sigma, sigma])
     return blurred
-
-
-def batch_of(image: Tensor) -> int:
-    """Return how many images of the size of ``[c, H, W]`` a forward pass should take."""
-    return max(1, PIXELS // (image.shape[1] * image.shape[2]))
 
 
 def logits_behind(

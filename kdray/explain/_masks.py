@@ -12,14 +12,11 @@ import torch
 from torch import Tensor
 
 from kdray.explain._seen import enlarging
-from kdray.explain._subject import Subject
+from kdray.explain._subject import Subject, batch_of
 from kdray.runtime import Precision
 
 #: pytorch-grad-cam's guard against dividing by the range of a constant channel.
 EPSILON = 1e-8
-#: Pixels of one forward pass. To OpenVINO it hardly matters (MobileNetV3-Small, 224 px, 576 masks:
-#: 0.63 to 0.66 s with 8 to 64 at once); in PyTorch 64 and 128 are slower than 16 and 32.
-PIXELS = 16 * 224 * 224
 NEGATIVE = (
     "the weighted map is nowhere positive: the channels that the class weighs most are negative "
     "(hard-swish, SiLU and GELU give such maps)."
@@ -63,8 +60,7 @@ def logits_through(
         batch_size: Masked images in one forward pass; None: as many as are fastest.
         precision: Arithmetic of the network.
     """
-    height, width = image.shape[1:]
-    size = batch_size or max(1, PIXELS // (height * width))
+    size = batch_size or batch_of(image)
     return torch.cat(
         [
             subject.seen_through(some.contiguous(), image[None], len(masks), precision)

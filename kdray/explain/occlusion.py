@@ -21,14 +21,13 @@ from torch import Tensor
 
 from kdray.explain._hidden import (
     baseline_of,
-    batch_of,
     beyond_rounding,
     logits_behind,
     nothing_speaks,
     scores_of,
     signed,
 )
-from kdray.explain._subject import Raw, Subject
+from kdray.explain._subject import Raw, Subject, batch_of
 from kdray.spec.strict import Strict
 from kdray.spec.terms import Baseline, Score, Sign
 

@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 from kdray import infer
-from kdray.data._images import fit
 from kdray.errors import DataError, ExplainError, JobError, ModelError, RegistryError
-from kdray.infer import Images, Predictor, heat_map, overlay
+from kdray.images import fit
+from kdray.infer import Images, Predictor
+from kdray.maps import heat_map, overlay
 from kdray.models import build_model
 from kdray.registry import write_package
 

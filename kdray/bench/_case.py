@@ -13,9 +13,9 @@ from torch import Tensor
 from kdray import parts
 from kdray.bench._plain import CHANNELS
 from kdray.data import Views
-from kdray.data._images import SUFFIXES, decode, fit
 from kdray.data.phantom import Params, rows
 from kdray.errors import DataError
+from kdray.images import SUFFIXES, decode, fit
 from kdray.infer import Predictor
 from kdray.models import build_model
 from kdray.registry import locate, read_package, write_package

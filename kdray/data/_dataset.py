@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from kdray.data._rows import Pixels
 from kdray.errors import DataError
+from kdray.images import Pixels
 
 #: Facts of a data set, and its images.
 FACTS, IMAGES = "dataset.json", "images.arrow"

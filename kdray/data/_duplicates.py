@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kdray.data._rows import Pixels
+from kdray.images import Pixels
 
 #: Side of the grey images that are compared, pixels.
 THUMBNAIL = 64

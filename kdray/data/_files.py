@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kdray.data._images import decode_mask
 from kdray.data._rows import Row
 from kdray.errors import DataError
+from kdray.images import decode_mask
 
 _HEAD = 64 * 1024
 

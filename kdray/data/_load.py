@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdray.data._duplicates import THUMBNAIL
-from kdray.data._images import decode, fit, fit_mask
-from kdray.data._rows import Pixels, Row
+from kdray.data._rows import Row
 from kdray.errors import DataError
+from kdray.images import Pixels, decode, fit, fit_mask
 from kdray.spec.experiment import Data
 
 Progress = Callable[[int, int], None]

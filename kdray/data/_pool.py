@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdray.data._dataset import Dataset
-from kdray.data._rows import Pixels
 from kdray.data._smote import Mixtures, mixtures
+from kdray.images import Pixels
 
 Places = NDArray[np.int64]
 Balance = Literal["none", "class_weights", "sampling", "smote"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from kdray.data._rows import Pixels
+from kdray.images import Pixels
 
 _GAP, _TITLE, _SIDE = 4, 18, 96
 

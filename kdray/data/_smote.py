@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdray.data._dataset import Dataset
-from kdray.data._rows import Pixels
 from kdray.errors import DataError
+from kdray.images import Pixels
 
 #: Neighbours that an image may be mixed with: the default of imbalanced-learn.
 NEIGHBOURS = 5

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from kdray.data._random import uniform
-from kdray.data._rows import Pixels
+from kdray.images import Pixels
 from kdray.spec.experiment import Augment
 
 # Each change has its own draws: switching one on leaves the others as they were.

@@ -19,10 +19,10 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import Field
 
-from kdray.data._images import SUFFIXES
 from kdray.data._rows import Row
 from kdray.data._splits import split_name
 from kdray.errors import DataError
+from kdray.images import SUFFIXES
 from kdray.spec.strict import Many, Strict
 
 #: Settings that say where the images lie, not which they are: the fingerprint stands for them.

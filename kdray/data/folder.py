@@ -16,11 +16,11 @@ from pathlib import Path
 from pydantic import Field
 
 from kdray.data._files import FileRow, file_fingerprint
-from kdray.data._images import SUFFIXES
 from kdray.data._rows import Row
 from kdray.data._splits import split_name
 from kdray.data._tables import read_columns
 from kdray.errors import DataError
+from kdray.images import SUFFIXES
 from kdray.spec.strict import Many, Strict
 
 #: Settings that say where the images lie, not which they are: the fingerprint stands for them.

@@ -19,11 +19,11 @@ from typing import Literal
 from pydantic import Field
 
 from kdray.data._files import FileRow, file_fingerprint
-from kdray.data._images import SUFFIXES
 from kdray.data._known import holder, locate
 from kdray.data._rows import Row
 from kdray.data._tables import read_columns
 from kdray.errors import DataError
+from kdray.images import SUFFIXES
 from kdray.spec.strict import Strict
 
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from kdray.data._rows import Pixels, Row
+from kdray.data._rows import Row
+from kdray.images import Pixels
 from kdray.spec.strict import Many, Strict
 
 SCANS_PER_PATIENT = 4

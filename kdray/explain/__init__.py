@@ -5,7 +5,8 @@ times it, and says which maps show nothing.
 """
 
 from kdray.explain._layers import layer_maps
-from kdray.explain._making import Explanation, explain_with
+from kdray.explain._making import explain_with
 from kdray.explain._subject import Raw, Subject
+from kdray.maps import Explanation
 
 __all__ = ["Explanation", "Raw", "Subject", "explain_with", "layer_maps"]

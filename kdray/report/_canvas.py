@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kdray.heat import shown_levels
+from kdray.maps import shown_levels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from kdray.errors import DataError, ExplainError
-from kdray.infer import Floats, Images, Predictor, heat_map
+from kdray.infer import Floats, Images, Predictor
+from kdray.maps import heat_map
 from kdray.registry import Registry
 from kdray.spec.service import Service
 from kdray_serve.catalogue import Key, key

@@ -107,7 +107,7 @@ def drawn(path: Path, seed: int = 0, size: tuple[int, int] = (30, 40)) -> Path:
 
 def dicom(pixels: np.ndarray) -> bytes:
     """Return a DICOM file of Hounsfield units."""
-    pydicom = pytest.importorskip("pydicom", reason="the extra `dicom` is not installed")
+    import pydicom
     from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
     image = pydicom.dataset.Dataset()

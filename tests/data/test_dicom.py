@@ -1,19 +1,17 @@
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 
 from kdray.data import Dataset
-from kdray.data._images import decode
 from kdray.errors import DataError
-
-pydicom = pytest.importorskip("pydicom", reason="the extra `dicom` is not installed")
+from kdray.images import decode
 
 Prepare = Callable[..., Dataset]
 CT = np.arange(-1024, 1024, 8, dtype=np.int16).reshape(16, 16)  # Hounsfield units
@@ -128,13 +126,6 @@ def test_too_many_pixels_are_refused_before_decoding() -> None:
 def test_a_broken_file_is_a_data_error(damage: Callable[[bytes], bytes]) -> None:
     with pytest.raises(DataError, match=r"DICOM"):
         decode(damage(dicom(CT)))
-
-
-def test_without_pydicom_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = dicom(CT)
-    monkeypatch.setitem(sys.modules, "pydicom", None)
-    with pytest.raises(DataError, match=r"pip install kdray\[dicom\]"):
-        decode(data)
 
 
 def test_dicom_files_in_a_folder_are_images_shown_through_the_jobs_window(

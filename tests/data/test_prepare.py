@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from kdray.data import Dataset, fingerprint, prepare
-from kdray.data._images import decode, fit
 from kdray.errors import DataError
+from kdray.images import decode, fit
 from kdray.spec.experiment import Data
 
 Draw = Callable[..., Path]

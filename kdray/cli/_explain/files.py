@@ -13,7 +13,8 @@ import numpy as np
 from kdray.cli._explain.images import RESULT, Source, unique
 from kdray.cli._explain.maps import Map
 from kdray.cli._explain.pictures import png, side_by_side
-from kdray.infer import Floats, Images, overlay
+from kdray.infer import Floats, Images
+from kdray.maps import overlay
 from kdray.store import Store
 
 #: All explanations of one command, in its folder.

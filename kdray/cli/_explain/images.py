@@ -74,7 +74,7 @@ def unique(name: str, taken: set[str]) -> str:
 
 
 def _stem(name: str) -> str:
-    from kdray.data._images import SUFFIXES  # and NumPy
+    from kdray.images import SUFFIXES  # and NumPy
 
     path = Path(name)
     short = path.with_suffix("") if path.suffix.lower() in SUFFIXES else path
@@ -82,7 +82,7 @@ def _stem(name: str) -> str:
 
 
 def _inside(folder: Path) -> Iterator[Path]:
-    from kdray.data._images import SUFFIXES
+    from kdray.images import SUFFIXES
 
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)

@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from kdray.cli._explain.maps import Map
-from kdray.infer import Images, overlay
+from kdray.infer import Images
+from kdray.maps import overlay
 
 _SIDE = 320
 _GAP = 8

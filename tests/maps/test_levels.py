@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kdray.heat import shown_levels
+from kdray.maps import shown_levels
 
 
 def _few_above(rest: float) -> np.ndarray:

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from kdray.data._dicom import decode_dicom, is_dicom
-from kdray.data._rows import Pixels
+from kdray.dicom import decode_dicom, is_dicom
 from kdray.errors import DataError
 
+Pixels = NDArray[np.uint8]
 #: Names of files that are taken for images.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".dcm")
 _GREY = ("1", "L", "LA")

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kdray.data._rows import Pixels
 from kdray.errors import DataError
 
 _BROKEN = (
@@ -23,6 +22,7 @@ _BROKEN = (
     EOFError,
     struct.error,
 )
+Pixels = NDArray[np.uint8]
 Values = NDArray[np.float64]
 Window = tuple[float, float]
 
@@ -47,8 +47,8 @@ def decode_dicom(
         uint8 ``[H, W]`` for grey images, ``[H, W, 3]`` for colour.
 
     Raises:
-        DataError: pydicom is not installed, or the file holds no image, several frames, too many
-            pixels, or pixels in a form that cannot be decoded here.
+        DataError: The file holds no image, several frames, too many pixels, or pixels in a form
+            that cannot be decoded here.
     """
     pydicom = _library()
     try:
@@ -67,12 +67,8 @@ def decode_dicom(
 
 
 def _library() -> Any:
-    try:
-        import pydicom
-    except ImportError as error:
-        raise DataError(
-            "image", "DICOM needs pydicom.", "Run `pip install kdray[dicom]`."
-        ) from error
+    import pydicom  # slow to import, and rarely needed
+
     return pydicom
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kdray.data._images import decode, decode_mask, fit, fit_mask
 from kdray.errors import DataError
+from kdray.images import decode, decode_mask, fit, fit_mask
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 COLOUR = np.stack([GREY, GREY[::-1], 255 - GREY], axis=2)

@@ -39,6 +39,11 @@ PREFIXES = {
     "Smoke": "smoke.",
     "Autoscaling": "autoscaling.",
     "Limits": "limits.",
+    "Batching": "batching.",
+    "Canary": "canary.",
+    "Shadow": "shadow.",
+    "OutOfDistribution": "ood.",
+    "Keys": "auth.",
 }
 #: A default that YAML writes in another way than Python.
 WRITTEN = {"pairs": "`all`", "budget": "`20GB`"}

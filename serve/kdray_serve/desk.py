@@ -52,6 +52,17 @@ class Desk(Protocol):
             Refusal: The image cannot be used.
         """
 
+    async def sample(self, name: str, number: int) -> bytes:
+        """Return the PNG file of a model's sample image.
+
+        Args:
+            name: As for ``found``.
+            number: Its place, from 0; only compared, never part of a path.
+
+        Raises:
+            Refusal: 404; says how many there are.
+        """
+
     async def ready(self) -> bool:
         """Return whether predictions and explanations would be answered now."""
 

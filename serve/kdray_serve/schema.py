@@ -1,4 +1,4 @@
-"""What the service's answers look like; FastAPI documents them from here."""
+"""What the service's answers look like; the OpenAPI document is made from here."""
 
 from __future__ import annotations
 
@@ -26,17 +26,70 @@ class Version(Answer):
     """Checksum of the weights."""
 
 
-class Prediction(Answer):
-    """What the model says of an image."""
+class PredictionSet(Answer):
+    """Classes among which the true one is, with a chosen probability (split conformal)."""
 
-    model: Version
+    coverage: float
+    """Share of images like those of the validation split whose set holds the true class."""
+    classes: list[str]
+    """Most probable first; a long set says that the model is unsure."""
+
+
+class Unlikeness(Answer):
+    """How unlike the training images an image is."""
+
+    score: float
+    """Share of the validation images that are nearer to the training images, 0 to 1."""
+    flag: bool
+    """Whether the score is above the service's limit: mistrust the prediction."""
+    flag_above: float
+    """The service's limit."""
+
+
+class ImageFacts(Answer):
+    """Which image an answer is about."""
+
+    name: str
+    """Name of the file as the client gave it; may be empty."""
+    width: int
+    """Width of the image file, pixels."""
+    height: int
+    """Height of the image file, pixels."""
+    sha256: str
+    """Hash of the image file."""
+
+
+class Prediction(Answer):
+    """What a model says of one image."""
+
     prediction: str
     """The class of the highest probability."""
     probabilities: dict[str, float]
-    """Probability of each class (softmax), in the model's order; they sum to 1."""
+    """Probability of each class, in the model's order; they sum to 1."""
+    calibrated: bool
+    """Whether the probabilities are calibrated (by a temperature on the validation split)."""
+    prediction_set: PredictionSet | None
+    """Null where the package cannot tell."""
+    ood: Unlikeness | None
+    """Null where the package cannot tell."""
+    image: ImageFacts
+
+
+class Answered(Answer):
+    """What all answers of models say."""
+
+    request_id: str
+    """Names this request, in logs and for feedback; also the header `X-Request-ID`."""
+    model: Version
     milliseconds: float
-    """Time that the model process spent on the request."""
+    """Time in the service, from the whole body to the answer."""
     notice: str = NOTICE
+
+
+class Predictions(Answered):
+    """What a model says of the images of a request, in their order."""
+
+    predictions: list[Prediction]
 
 
 class HeatMap(Answer):
@@ -50,16 +103,72 @@ class HeatMap(Answer):
     """PNG in base64: RGBA, dark to bright, transparent where the model did not look."""
 
 
-class Explanation(Prediction):
-    """What the model says of an image, and where it looked for one class."""
+class Values(Answer):
+    """The numbers of a map."""
 
-    method: str
-    """The explanation method."""
+    shape: list[int]
+    """Height and width."""
+    float32: str
+    """The values in [0, 1] in base64: 4 bytes each, little-endian, row by row."""
+
+
+class Map(Answer):
+    """Where the model looked for one class."""
+
     class_: str = Field(alias="class")
-    """The class that the heat map is for."""
+    """The class that the map is for."""
+    heat_map: HeatMap | None
+    """Null where the map shows nothing."""
+    reason: str
+    """Why the map shows nothing; empty where it shows something."""
     estimate: float | None
     """Estimated correlation with the exact map; null where the map is exact."""
-    heat_map: HeatMap
+    values: Values | None
+    """The numbers, where the request has `raw=true`."""
+
+
+class Agreement(Answer):
+    """How alike two maps are."""
+
+    pearson: float | None
+    """Correlation of their values."""
+    ssim: float | None
+    """Structural similarity."""
+    iou20: float | None
+    """Overlap of their highest 20 %: intersection over union."""
+
+
+class Against(Answer):
+    """Another model's view of the same image, by the same method, of the same classes."""
+
+    model: Version
+    role: str
+    """`teacher` or `student`."""
+    prediction: Prediction
+    maps: list[Map]
+    agreement: list[Agreement | None]
+    """For each map; null where one of the two shows nothing."""
+    chance: dict[str, float]
+    """The same scores of maps of different images: agreement below them means nothing. Empty
+    where the package has not measured it."""
+
+
+class Explanation(Answered):
+    """What a model says of an image, and where it looked."""
+
+    prediction: Prediction
+    method: str
+    """The method that made the maps."""
+    requested_method: str
+    """The method that was asked for."""
+    replaced: str
+    """Why another method made the maps; empty where none did."""
+    maps: list[Map]
+    """One for each class that was asked for."""
+    against: Against | None
+    """The model compared with; null without `against`."""
+    forwards: int
+    """Images that went through the network for the maps."""
 
 
 class Method(Answer):
@@ -68,6 +177,8 @@ class Method(Answer):
     name: str
     title: str
     """What it does, in one line."""
+    needs_class: bool
+    """Whether its map depends on the class."""
 
 
 class Input(Answer):
@@ -81,20 +192,37 @@ class Input(Answer):
     """1: grey, 3: colour."""
 
 
+class Share(Answer):
+    """A version that answers a share of the requests."""
+
+    version: int
+    """Number of the version."""
+    percent: float
+    """Share of the images, by their content."""
+
+
 class Summary(Answer):
     """A model that is served."""
 
     name: str
     """Name in the registry."""
     version: int
-    """Number of the version that answers until the service is started again."""
+    """Number of the version that answers now."""
     aliases: list[str]
-    """Aliases that pointed at this version when the service started."""
+    """Aliases that point at this version."""
     classes: list[str]
     """The classes, in the order of the probabilities."""
     input: Input
     explanations: list[Method]
     """Methods for `explain`; the first is the default."""
+    teacher: str | None = None
+    """The registered teacher, `name@version`, for `against=teacher`; null where there is none."""
+    calibrated: bool = False
+    """Whether its probabilities are calibrated."""
+    samples: int = 0
+    """Number of sample images of the package."""
+    canary: Share | None = None
+    """The version that answers a share of the requests; null where there is none."""
 
 
 class Details(Summary):
@@ -114,6 +242,11 @@ class Details(Summary):
     """Its scores and costs, as measured by the job."""
     card: str
     """The model card, Markdown."""
+    explanation_scores: dict[str, Any] | None = None
+    """How good its explanations were on test images: scores, agreement with the teacher beside
+    chance, sanity verdicts; null where the job did not measure them."""
+    versions: list[int] = []
+    """The versions of this name in the registry."""
 
 
 class Models(Answer):
@@ -129,6 +262,15 @@ class Health(Answer):
     status: Literal["ok", "ready"]
 
 
+class Who(Answer):
+    """Whom the service takes the caller for."""
+
+    name: str
+    """Name of the API key; `anybody` where the service asks for none."""
+    roles: list[Literal["predict", "explain", "admin"]]
+    """What the caller may do."""
+
+
 class Problem(Answer):
     """Why a request was refused (RFC 9457, application/problem+json)."""
 
@@ -139,3 +281,5 @@ class Problem(Answer):
     """The HTTP status."""
     detail: str
     """What was wrong with this request, and what would be right."""
+    request_id: str
+    """Names this request; also the header `X-Request-ID`."""

@@ -123,6 +123,8 @@ class Beside:
 
     Args:
         model: Name and version.
+        weights_sha256: Checksum of its weights.
+        classes: Its classes, in the order of its probabilities.
         role: ``teacher`` or ``student``.
         predicted: What it says.
         mapped: Its maps of the same classes, by the same method.
@@ -132,6 +134,8 @@ class Beside:
     """
 
     model: Key
+    weights_sha256: str
+    classes: tuple[str, ...]
     role: str
     predicted: Predicted
     mapped: Mapped

@@ -1,6 +1,7 @@
 """Forward-only runtimes of a network: PyTorch, ONNX Runtime or OpenVINO behind one call.
 
-Exporting and running are apart: ``export_onnx`` needs PyTorch, its file does not.
+Exporting and running are apart: ``export_onnx`` needs PyTorch, its file does not
+(``kdray.onnx``).
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from kdray.onnx import IMAGES, LOGITS, SHARED, run_onnx
+
 #: ``auto`` takes the fastest one that is installed and gives the network's own logits.
 Runtime = Literal["auto", "torch", "onnxruntime", "openvino"]
 #: Arithmetic inside the network; images and logits stay float32.
@@ -25,8 +28,6 @@ Precision = Literal["float32", "bfloat16"]
 #: Images ``[B, c, H, W]``, and what all of them share, to logits ``[B, C]``; all float32.
 Forward = Callable[..., Tensor]
 
-#: Inputs and output of an exported network.
-IMAGES, SHARED, LOGITS = "images", "shared", "logits"
 #: The logits of a runtime may differ from those of PyTorch by this share of the largest one.
 #: Measured on trained networks: float32 2e-6, bfloat16 0.01.
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.05}
@@ -105,24 +106,6 @@ def export_onnx(
         )
 
 
-def run_onnx(path: Path, threads: int) -> Callable[..., Any]:
-    """Return an exported network as a function of float32 arrays, computed by ONNX Runtime.
-
-    Args:
-        path: The file of ``export_onnx``.
-        threads: Most threads to use.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 3  # errors
-    providers = ["CPUExecutionProvider"]
-    session = onnxruntime.InferenceSession(str(path), options, providers=providers)
-    names = [item.name for item in session.get_inputs()]
-    return lambda *inputs: session.run([LOGITS], dict(zip(names, inputs, strict=True)))[0]
-
-
 def _candidates(example: Tensor, runtime: Runtime, precision: Precision) -> tuple[str, ...]:
     if example.device.type != "cpu" or runtime == "torch":
         return ()
@@ -158,7 +141,7 @@ def _onnxruntime(module: nn.Module, inputs: _Inputs, precision: Precision) -> Fo
         path = Path(folder) / "network.onnx"
         export_onnx(module, inputs[0], path, *inputs[1:])
         run = run_onnx(path, torch.get_num_threads())
-    return lambda *inputs: torch.from_numpy(run(*_arrays(inputs)))
+    return lambda *inputs: torch.from_numpy(run(*_arrays(inputs))[0])
 
 
 def _openvino(module: nn.Module, inputs: _Inputs, precision: Precision) -> Forward:

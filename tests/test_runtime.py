@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from kdray import runtime
 from kdray.models import build_model
+from kdray.onnx import run_onnx
 
 RUNTIMES = ["torch", "onnxruntime", "openvino"]
 
@@ -148,7 +149,7 @@ def test_bfloat16_is_near(images: Tensor) -> None:
 def test_an_exported_file_answers_arrays(tmp_path: Path, images: Tensor) -> None:
     module, path = convolutional().eval(), tmp_path / "network.onnx"
     runtime.export_onnx(module, images, path)
-    found = torch.from_numpy(runtime.run_onnx(path, threads=1)(images.numpy()))
+    found = torch.from_numpy(run_onnx(path, threads=1)(images.numpy())[0])
     torch.testing.assert_close(found, logits_of(module, images), atol=1e-5, rtol=1e-4)
 
 

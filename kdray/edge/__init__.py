@@ -1,0 +1,1 @@
+"""A package answered without PyTorch: ONNX Runtime for the network, NumPy for what follows."""

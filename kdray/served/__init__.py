@@ -1,0 +1,1 @@
+"""What a service leaves behind under its storage: the audit log and the feedback."""

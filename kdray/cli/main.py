@@ -21,7 +21,7 @@ from kdray.errors import KdrayError
 PANELS = {
     "Job": ("validate", "plan", "run", "submit", "jobs", "status", "logs", "stop", "render"),
     "Results": ("results", "report", "dashboard", "explain", "registry", "knowledge"),
-    "Serve": ("serve",),
+    "Serve": ("serve", "keys", "audit", "feedback"),
     "Parts": ("data", "models", "methods", "explainers"),
     "System": ("doctor", "schema", "bench"),
 }

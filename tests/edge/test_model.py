@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from kdray.data import Views
-from kdray.edge.model import EdgeModel
 from kdray.edge._pixels import Standard
+from kdray.edge.model import EdgeModel
 from kdray.errors import RegistryError
 from kdray.infer import Predictor
 from kdray.spec.experiment import Augment

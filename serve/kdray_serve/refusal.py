@@ -1,13 +1,25 @@
-"""Why a request is not answered: an HTTP status and words for the user."""
+"""Why a request is not answered: an HTTP status and words for the user (RFC 9457)."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from http import HTTPStatus
 
 from kdray.spec.service import Limits
 
-TITLES = {413: "Image too large", 415: "Not an image", 422: "Cannot be processed", 503: "Busy"}
+TITLES = {
+    401: "Key needed",
+    403: "Not allowed",
+    413: "Too large",
+    415: "Not an image",
+    422: "Cannot be processed",
+    429: "Too many wrong keys",
+    500: "Failed",
+    503: "Busy",
+    504: "Took too long",
+}
+MEDIA_TYPE = "application/problem+json"
 
 
 class Refusal(Exception):
@@ -30,10 +42,22 @@ class Refusal(Exception):
         """The kind of problem."""
         return TITLES.get(self.status) or HTTPStatus(self.status).phrase
 
+    def body(self, request_id: str) -> bytes:
+        """Return the body of the answer, ``application/problem+json``."""
+        problem = {
+            "type": "about:blank",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "request_id": request_id,
+        }
+        # Words of the request may hold halves of surrogate pairs, which are no text.
+        return json.dumps(problem, ensure_ascii=False).encode("utf-8", "replace")
+
 
 def too_large(limits: Limits) -> Refusal:
-    """Return the refusal for an image file above the limit."""
-    return Refusal(413, f"The image file is larger than {limits.max_upload_mb:g} MiB.")
+    """Return the refusal for a request above the limit."""
+    return Refusal(413, f"The request is larger than {limits.max_upload_mb:g} MiB.")
 
 
 def busy(what: str, seconds: int = 1) -> Refusal:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
+import sys
+import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,3 +43,44 @@ def real_images() -> Path:
     if not folder.is_dir():
         pytest.skip("the real images are not here: set KDRAY_TEST_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """Start the suite's one S3 server, a process of its own, and give its host and port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    script = ROOT / "tests" / "store" / "s3_server.py"
+    server = subprocess.Popen([sys.executable, str(script), str(port)], stderr=subprocess.DEVNULL)
+    try:
+        _wait_for(port, server)
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture
+def s3(s3_server: str) -> str:
+    """Return the URI of a folder in a new bucket of the S3 server."""
+    import boto3
+
+    uri = f"http://{s3_server}"
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    client = boto3.session.Session().client("s3", "us-east-1", endpoint_url=uri, **keys)
+    bucket = f"lab-{uuid.uuid4().hex[:12]}"
+    client.create_bucket(Bucket=bucket)
+    settings = f"endpoint_override={s3_server}&scheme=http&region=us-east-1"
+    return f"s3://{bucket}/lab?{settings}&access_key=test&secret_key=test"
+
+
+def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
+    for _ in range(600):
+        assert server.poll() is None, "the S3 server has ended"
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise TimeoutError("the S3 server does not start")

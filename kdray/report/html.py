@@ -209,7 +209,8 @@ def _explanation(results: Results, store: Store) -> dict[str, Any] | None:
 
 
 def _picture(store: Store, name: str) -> str | None:
-    data = store.read(name)
+    folder, _, file = name.rpartition("/")
+    data = store.read_in(folder, file)
     return None if data is None else f"data:image/png;base64,{base64.b64encode(data).decode()}"
 
 

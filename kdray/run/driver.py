@@ -73,11 +73,6 @@ class Claim:
         self._mine = {"id": uuid.uuid4().hex, **this_driver()}
         if not store.replace(self._name, self._free(sleep), self._signed()):
             raise self._taken(store.read_json(self._name) or {})
-        if not store.is_local:  # two may have written at once: the last one has it
-            sleep(1.0)
-            now = store.read_json(self._name) or {}
-            if now.get("id") != self._mine["id"]:
-                raise self._taken(now)
 
     def beat(self) -> None:
         """Give a sign of life."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -91,10 +92,9 @@ def survey(plan: Plan, uri: str) -> dict[str, Recording]:
 
 def weights_of(plan: Plan, store: Store) -> dict[str, str]:
     """Return teacher -> the hash of its weights, of those that are trained."""
-    packages = {
-        name: store.read_json(f"{plan.pretrain[name].path}/{MANIFEST}") for name in plan.record
-    }
-    return {name: facts["weights"]["sha256"] for name, facts in packages.items() if facts}
+    found = {name: store.read_in(plan.pretrain[name].path, MANIFEST) for name in plan.record}
+    packages = {name: json.loads(data) for name, data in found.items() if data}
+    return {name: facts["weights"]["sha256"] for name, facts in packages.items()}
 
 
 def name_of(plan: Plan, teacher: str, weights: Mapping[str, str]) -> str:

@@ -154,20 +154,14 @@ def test_a_place_or_view_outside_the_record_is_refused(
         opened(store).gather(np.array([place]), np.array([view]))
 
 
-class Remote(Store):
-    """A store whose files cannot be opened by path."""
-
-    is_local = False  # type: ignore[assignment]
-
-
-def test_a_remote_file_is_copied_once_to_the_cache(store: Store, tmp_path: Path) -> None:
-    values = written(store)
-    remote = Remote(store.root, cache=str(tmp_path / "cache"))
+def test_a_remote_file_is_copied_once_to_the_cache(s3: str, tmp_path: Path) -> None:
+    remote = Store(s3, cache=str(tmp_path / "cache"))
+    values = written(remote)
     known = opened(remote)
-    Path(store.path(file_of(KEY, COLUMN, 0, 0))).write_bytes(b"never read again")
     for reading in (known, opened(remote)):
         seen = reading.gather(PLACES, np.zeros(4, dtype=np.int64))["map/stage1"]
         np.testing.assert_array_equal(seen.numpy().reshape(4, 6), values)
+        remote.write(file_of(KEY, COLUMN, 0, 0), b"never read again")
 
 
 def test_the_file_of_a_record_is_read_without_kdray(

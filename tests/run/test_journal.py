@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pyarrow.fs as pafs
 import pytest
 
 from kdray.errors import RunError, Stopped
@@ -41,14 +40,9 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def remote(tmp_path: Path) -> Store:
+def remote(s3: str) -> Store:
     """Return a store whose files cannot be appended to."""
-    store = Store(str(tmp_path))
-    store._fs = pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem())
-    store.root = "bucket"
-    for name in ("events", "jobs/tiny/events.jsonl.d"):
-        (tmp_path / "bucket" / name).mkdir(parents=True)
-    return store
+    return Store(s3)
 
 
 @pytest.fixture

@@ -308,20 +308,17 @@ def test_events_tell_of_the_trial_its_arm_and_the_best_so_far(store: Store) -> N
     assert events[-1] == {"kind": "search_finished", "step": "search/search"}
 
 
-class _Remote(Store):
-    """A storage whose files cannot be opened by path, as on S3."""
-
-    is_local = False  # type: ignore[assignment]
-
-
-def test_on_remote_storage_the_journal_is_uploaded_after_each_trial(tmp_path: Path) -> None:
-    remote = _Remote(str(tmp_path), cache=str(tmp_path / "cache"))
-    for folder in ("jobs/job", "work/k"):
-        (tmp_path / folder).mkdir(parents=True)
+def test_on_remote_storage_the_journal_is_uploaded_after_each_trial(
+    s3: str, tmp_path: Path
+) -> None:
+    remote = Store(s3, cache=str(tmp_path / "cache"))
     made = board(remote)
     made.restore()
     play(made, "1", 0.5, 0.7)
-    assert [trial.value for trial in journal(Store(str(tmp_path))).trials] == [0.7]
+    copy = Store(str(tmp_path / "copy"))
+    name = "jobs/job/study.journal"
+    copy.write(name, remote.read(name) or b"")
+    assert [trial.value for trial in journal(copy).trials] == [0.7]
 
 
 def test_how_many_trials_of_an_earlier_search_are_taken_is_told(store: Store) -> None:

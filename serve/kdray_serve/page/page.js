@@ -1,141 +1,272 @@
-// What the user does: choose a model, an image, a method, a class; the newest wish wins.
+// What the user does: choose a model, images, a method, a class; the newest wish wins.
 
+import * as answer from "./answer.js";
 import * as api from "./api.js";
-import * as view from "./view.js";
+import { showCard } from "./card.js";
+import * as compare from "./compare.js";
+import { element, fill, percent, say, show } from "./dom.js";
+import { saveAnswer, savePicture } from "./download.js";
+import * as feedback from "./feedback.js";
+import * as images from "./images.js";
+import { key, signOut, takeKeyFromAddress } from "./keys.js";
+import { latest } from "./latest.js";
+import * as maps from "./maps.js";
+import { methodName, methodOf, modelName } from "./names.js";
+import { showSamples } from "./samples.js";
+import { showVerdict } from "./verdict.js";
 
-const element = (id) => document.getElementById(id);
-const state = { models: [], model: null, file: null, url: "" };
-// Of the newest request of each kind: what aborts it, and the promise of the bars.
-Object.assign(state, { predicting: null, explaining: null, predicted: null });
+const state = { models: [], model: null, details: null, item: null, roles: null };
+// The newest answers, and the promise of the newest prediction.
+Object.assign(state, { predicted: null, explained: null, waiting: Promise.resolve() });
+const busy = { predicting: false, explaining: false };
+const predicting = latest((is) => showBusy("predicting", is));
+const explaining = latest((is) => showBusy("explaining", is));
+const predictingRest = latest();
 
 async function start() {
+  takeKeyFromAddress();
   listen();
   try {
-    state.models = await api.listModels();
+    state.models = (await api.listModels()).map(referenced);
   } catch (error) {
-    view.showProblem(error.message);
+    showProblem(error);
     return;
   }
-  const options = state.models.map((model, place) => [place, view.modelName(model)]);
-  view.fillSelect("model", options, 0);
+  showCaller();
+  fill(element("model"), state.models.map((model, place) => [String(place), title(model)]));
   await useModel(0);
 }
 
 function listen() {
-  element("model").addEventListener("change", (event) => useModel(Number(event.target.value)));
-  element("method").addEventListener("change", () => explain());
-  element("class").addEventListener("change", () => explain());
-  element("opacity").addEventListener("input", (event) => view.showOpacity(event.target.value));
-  element("file").addEventListener("change", (event) => {
-    useFile(event.target.files[0]);
-    event.target.value = ""; // so that the same file can be chosen again
+  const on = (id, kind, act) => element(id).addEventListener(kind, act);
+  on("model", "change", (event) => useModel(Number(event.target.value)));
+  on("method", "change", () => {
+    fillClasses();
+    explain();
   });
-  document.addEventListener("paste", (event) => useFile(event.clipboardData?.files[0]));
-  document.addEventListener("dragover", (event) => {
-    event.preventDefault();
-    document.body.classList.add("dragging");
-  });
-  document.addEventListener("dragleave", (event) => {
-    if (!event.relatedTarget) document.body.classList.remove("dragging");
-  });
-  document.addEventListener("drop", (event) => {
-    event.preventDefault();
-    document.body.classList.remove("dragging");
-    useFile(event.dataTransfer.files[0]);
-  });
+  for (const id of ["class", "beside", "deadline"]) on(id, "change", explain);
+  on("opacity", "input", (event) => maps.showOpacity(event.target.value));
+  on("sign-out", "click", signOut);
+  on("save-picture", "click", () => savePicture(state.item.name, state.predicted.notice));
+  on("save-answer", "click", () =>
+    saveAnswer(state.item.name, { prediction: state.predicted, explanation: state.explained }),
+  );
+  addEventListener("hashchange", () => takeKeyFromAddress() && location.reload());
+  images.listen(useImage);
+  feedback.listen();
+}
+
+/** The name alone reaches the canary too, as other clients do; a version is asked by its number. */
+function referenced(model, place, all) {
+  const isFirst = all.findIndex((other) => other.name === model.name) === place;
+  return { ...model, ref: isFirst && model.canary ? model.name : `${model.name}@${model.version}` };
+}
+
+function title(model) {
+  const share = model.canary ? `, ${model.canary.percent} % version ${model.canary.version}` : "";
+  return `${modelName(model)}${share}`;
+}
+
+async function showCaller() {
+  try {
+    const { name, roles } = await api.whoami();
+    state.roles = roles;
+    if (key()) show("caller", name);
+  } catch {
+    state.roles = null; // then the answers say what is allowed
+  }
+  element("sign-out").hidden = !key();
 }
 
 async function useModel(place) {
   const model = (state.model = state.models[place]);
-  const methods = model.explanations.map((method) => [method.name, view.methodName(method)]);
-  view.fillSelect("method", methods, methods[0]?.[0]);
+  state.details = null;
+  element("about").hidden = true;
+  fill(element("method"), model.explanations.map((method) => [method.name, methodName(method)]));
+  fillCompanions();
   fillClasses();
-  if (state.file) answer();
+  showSanity();
+  showSamples(model, (file) => images.add([file]));
+  if (state.item) ask();
   try {
-    const facts = await api.showModel(model);
-    if (state.model === model) view.showFacts(facts);
+    const details = await api.showModel(model);
+    if (state.model !== model) return;
+    state.details = details;
+    showCard(details);
+    fillCompanions();
+    showSanity();
   } catch (error) {
-    view.showProblem(error.message);
+    showProblem(error);
   }
 }
 
-function useFile(file) {
-  if (!file) return;
-  if (state.url) URL.revokeObjectURL(state.url);
-  state.file = file;
-  state.url = URL.createObjectURL(file);
-  view.showImage(file, state.url);
-  fillClasses();
-  answer();
+function fillCompanions() {
+  fill(element("beside"), compare.companions(state.model, state.models, state.details));
 }
 
-function fillClasses(predicted = "", chosen = "") {
+function fillClasses(predicted = state.predicted?.predictions[0].prediction) {
+  const { classes } = state.model;
   const first = predicted ? `Predicted: ${predicted}` : "Predicted class";
-  const others = state.model.classes.map((name) => [name, name]);
-  view.fillSelect("class", [["", first], ...others], chosen);
+  const others = classes.map((name) => [name, name]);
+  fill(element("class"), [["", first], ...others, ["all", `All ${classes.length} classes`]]);
+  element("class").disabled = !methodOf(state.model, element("method").value).needs_class;
 }
 
-function answer() {
-  view.showProblem("");
-  state.predicted = newest("predicting", (signal) => api.predict(state.model, state.file, signal), {
-    done(found) {
-      view.showPrediction(found, choose);
-      view.showOrigin(found, state.model);
-      fillClasses(found.prediction, element("class").value);
-      view.say(`${found.prediction}, ${view.percent(found.probabilities[found.prediction])}`);
-    },
+function useImage(item) {
+  state.item = item;
+  if (item) {
+    maps.showImage(item);
+    ask();
+  } else {
+    predicting.stop();
+    explaining.stop();
+    forget();
+  }
+}
+
+function forget() {
+  state.predicted = state.explained = null;
+  show("problem", "");
+  answer.hidePrediction();
+  feedback.hide();
+  compare.hideAgreement();
+  maps.hideHeat();
+  element("class").value = element("class").value === "all" ? "all" : "";
+  fillClasses();
+  showTools();
+}
+
+/** Ask for everything: another image or another model was chosen. */
+function ask() {
+  const { item, model } = state;
+  const known = item.answers.get(model.ref);
+  if (!known) forget();
+  state.predicted = state.explained = null;
+  show("problem", "");
+  state.waiting = predicting(async (signal) => known ?? api.predict(model, item.file, signal), {
+    done: (found) => usePrediction(item, model, found),
     failed(error) {
-      state.explaining?.abort();
-      view.hidePrediction();
-      view.showProblem(error.message);
+      explaining.stop();
+      images.label(item, "no answer");
+      forget();
+      showProblem(error);
     },
   });
   explain();
+}
+
+function usePrediction(item, model, found) {
+  remember(item, model, found);
+  state.predicted = found;
+  const [prediction] = found.predictions;
+  answer.showPrediction(prediction, null, choose);
+  answer.showOrigin(found, null, model);
+  feedback.offer(found, model.classes);
+  fillClasses();
+  showTools();
+  say(`${prediction.prediction}, ${percent(prediction.probabilities[prediction.prediction])}`);
+  predictRest();
+}
+
+function remember(item, model, found) {
+  item.answers.set(model.ref, found);
+  images.label(item, found.predictions[0].prediction);
+}
+
+/** Ask for the images that wait in the strip, one after the other, when there is nothing else. */
+function predictRest() {
+  const { model } = state;
+  const work = async (signal) => {
+    for (const item of images.items()) {
+      const known = item.answers.get(model.ref);
+      if (known) remember(item, model, known);
+      else if (item !== state.item) await predictQuietly(item, model, signal);
+    }
+  };
+  predictingRest(work, { done() {}, failed: showProblem });
+}
+
+async function predictQuietly(item, model, signal) {
+  try {
+    const found = await api.predict(model, item.file, signal);
+    if (!signal.aborted) remember(item, model, found);
+  } catch (error) {
+    if (!signal.aborted) images.label(item, "no answer");
+  }
 }
 
 function choose(name) {
   element("class").value = name;
+  if (element("class").disabled) return;
   explain();
 }
 
 function explain() {
-  if (!state.file) return undefined;
-  const method = element("method").value;
-  const target = element("class").value;
-  view.hideHeat();
-  const ask = async (signal) => {
-    const found = await api.explain(state.model, state.file, method, target, signal);
-    await state.predicted; // the bars come first: the heat map marks one of them
+  const { item, model } = state;
+  showSanity();
+  if (!item) return;
+  const method = methodOf(model, element("method").value);
+  const wish = {
+    method: method.name,
+    class: method.needs_class ? element("class").value : "",
+    against: element("beside").value,
+    deadline_ms: element("deadline").value,
+  };
+  maps.hideHeat();
+  compare.hideAgreement();
+  answer.markExplained([]);
+  state.explained = null;
+  showTools();
+  if (state.roles && !state.roles.some((role) => role === "explain" || role === "admin")) {
+    maps.showNoMaps("This API key may ask for predictions, not for explanations.");
+    return;
+  }
+  const work = async (signal) => {
+    const found = await api.explain(model, item.file, wish, signal);
+    await state.waiting; // the bars come first: the heat map marks one of them
     return found;
   };
-  return newest("explaining", ask, {
-    done(found) {
-      view.showProblem("");
-      view.showHeat(found, state.model.explanations.find((known) => known.name === method));
-      view.say(`Heat map for ${found.class}`);
-    },
-    failed: (error) => view.showProblem(error.message),
+  explaining(work, {
+    done: (found) => useExplanation(found, wish),
+    failed: showProblem,
   });
 }
 
-/** Ask; what was asked before under the same name is dropped. */
-async function newest(name, ask, { done, failed }) {
-  state[name]?.abort();
-  const control = (state[name] = new AbortController());
-  showBusy();
-  try {
-    const found = await ask(control.signal);
-    if (!control.signal.aborted) done(found);
-  } catch (error) {
-    if (!control.signal.aborted) failed(error);
-  } finally {
-    if (state[name] === control) state[name] = null;
-    showBusy();
-  }
+function useExplanation(answered, wish) {
+  const { model, item } = state;
+  const found = maps.ranked(answered);
+  show("problem", "");
+  state.explained = answered;
+  const label = found.against ? compare.companionName(found.against, wish.against) : "";
+  const other = found.against && { label, prediction: found.against.prediction };
+  answer.showPrediction(found.prediction, other, choose);
+  answer.showOrigin(state.predicted ?? found, found, model);
+  answer.markExplained(found.maps.map((map) => map.class));
+  maps.showMaps(item, model, found);
+  compare.showAgreement(found, label);
+  showSanity(found.method);
+  showTools();
+  say(`Heat map for ${found.maps.map((map) => map.class).join(", ")}`);
 }
 
-function showBusy() {
-  view.showBusy(Boolean(state.predicting), Boolean(state.explaining));
+function showSanity(name = element("method").value) {
+  if (name) showVerdict(state.details?.explanation_scores, methodOf(state.model, name));
+}
+
+function showTools() {
+  element("save-picture").disabled = !state.explained?.maps.some((map) => map.heat_map);
+  element("save-answer").disabled = !state.predicted;
+}
+
+function showBusy(kind, is) {
+  busy[kind] = is;
+  const isBusy = busy.predicting || busy.explaining;
+  element("answer").setAttribute("aria-busy", String(isBusy));
+  maps.showBusy(isBusy);
+}
+
+function showProblem(error) {
+  show("problem", error.requestId ? `${error.message} (Request ${error.requestId})` : error.message);
 }
 
 start();

@@ -17,8 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from kdray.spec.service import Limits
 from kdray_serve.headers import Header, allowed_origin, complete, preflight
 from kdray_serve.keys import Guard, Headers
-from kdray_serve.refusal import MEDIA_TYPE, Refusal, too_large
-from kdray_serve.visit import GONE, Meter, Visit, need
+from kdray_serve.refusal import Refusal, rendered, too_large
+from kdray_serve.visit import GONE, Listener, Visit, need
 from kdray_serve.work import Caller
 
 _LOG = logging.getLogger("kdray.http")
@@ -38,7 +38,7 @@ OPEN = frozenset(
     }
 )
 _OPEN_FOLDERS = ("/page/", "/static-offline-docs/")
-_ADMIN = frozenset({"/v1/status", "/v1/refresh"})
+_ADMIN = frozenset({"/v1/status", "/v1/refresh", "/metrics"})
 _EXPLAIN = ("/explain", ":explain")
 
 
@@ -59,7 +59,7 @@ class Gate:
         guard: Who lets requests in.
         limits: Of which ``max_upload_mb`` is kept while a body arrives.
         origins: Origins whose pages may call the service.
-        meters: Who counts the requests.
+        listeners: Who is told of each request that is over.
     """
 
     def __init__(
@@ -68,14 +68,14 @@ class Gate:
         guard: Guard,
         limits: Limits,
         origins: Collection[str] = (),
-        meters: Iterable[Meter] = (),
+        listeners: Iterable[Listener] = (),
     ) -> None:
         self._app = app
         self._guard = guard
         self._limits = limits
         self._most = int(limits.max_upload_mb * 2**20)
         self._origins = frozenset(origins)
-        self._meters = tuple(meters)
+        self._listeners = tuple(listeners)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or let the application inside do so."""
@@ -135,10 +135,10 @@ class Gate:
         visit.seconds = perf_counter() - visit.started
         visit.route = getattr(scope.get("route"), "path", "")
         visit.status = visit.status or GONE
-        for meter in self._meters:
+        for listener in self._listeners:
             try:
-                meter.finished(visit)
-            except Exception:  # a meter that fails must not take the answer with it
+                listener.finished(visit)
+            except Exception:  # one that fails must not take the answer with it
                 _LOG.exception("request %s was answered, but not counted", visit.request_id)
 
 
@@ -169,9 +169,9 @@ class _Answer:
     async def refuse(self, refusal: Refusal) -> None:
         if self.has_started:
             return
-        body = refusal.body(self._visit.request_id)
+        body, media_type = rendered(refusal, self._visit.path, self._visit.request_id)
         headers = [
-            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-type", media_type.encode()),
             (b"content-length", str(len(body)).encode()),
             *((name.lower().encode(), value.encode()) for name, value in refusal.headers.items()),
         ]

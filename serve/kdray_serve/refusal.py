@@ -55,6 +55,20 @@ class Refusal(Exception):
         return json.dumps(problem, ensure_ascii=False).encode("utf-8", "replace")
 
 
+def rendered(refusal: Refusal, path: str, request_id: str) -> tuple[bytes, str]:
+    """Return the body and the media type of a refusal's answer.
+
+    Args:
+        refusal: Why the request is refused.
+        path: Of the request: those of the inference protocols have errors of their own form.
+        request_id: Names the request.
+    """
+    if path == "/v2" or path.startswith("/v2/") or path.endswith((":predict", ":explain")):
+        error = json.dumps({"error": refusal.detail}, ensure_ascii=False)
+        return error.encode("utf-8", "replace"), "application/json"
+    return refusal.body(request_id), MEDIA_TYPE
+
+
 def too_large(limits: Limits) -> Refusal:
     """Return the refusal for a request above the limit."""
     return Refusal(413, f"The request is larger than {limits.max_upload_mb:g} MiB.")

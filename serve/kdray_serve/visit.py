@@ -17,7 +17,7 @@ GONE = 499
 
 @dataclass(slots=True)
 class Visit:
-    """A request; the gate makes it, the routes add to it, the meters read it at the end.
+    """A request; the gate makes it, the routes add to it, the listeners read it at the end.
 
     Args:
         request_id: Names the request.
@@ -48,8 +48,8 @@ class Visit:
     seconds: float = 0.0
 
 
-class Meter(Protocol):
-    """Counts or writes down requests that are over."""
+class Listener(Protocol):
+    """Is told of requests that are over, to count them or to write them down."""
 
     def finished(self, visit: Visit) -> None:
         """Take note of a request; called once for each, whatever became of it. Must be quick."""

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from kdray.errors import StoreError
+from kdray.store._client import ARROW_SETTINGS
 from kdray.store._files import Files
 from kdray.store._layout import AT, DONE
 from kdray.store._objects import Objects
@@ -60,9 +61,15 @@ class Store:
         return f"{self.root}/{name}" if name else self.root
 
     def uri_of(self, name: str) -> str:
-        """Return the URI of ``name``, as other libraries take it; a path on a local store."""
-        base, mark, query = self.uri.partition("?")
-        return self.path(name) if self.is_local else f"{base.rstrip('/')}/{name}{mark}{query}"
+        """Return the URI of ``name``, as other libraries take it; a path on a local store.
+
+        On S3 with those settings that Ray, by pyarrow, knows in a URI; keys are not among them.
+        """
+        if self.is_local:
+            return self.path(name)
+        base, _, query = self.uri.partition("?")
+        known = urlencode([pair for pair in parse_qsl(query) if pair[0] in ARROW_SETTINGS])
+        return f"{base.rstrip('/')}/{name}{'?' if known else ''}{known}"
 
     def called(self, name: str = "") -> str:
         """Return what messages call ``name``: its path or URI, without settings and secrets."""

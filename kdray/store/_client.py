@@ -8,7 +8,7 @@ from typing import Any
 
 from kdray.errors import StoreError
 
-#: Settings of a URI, of the names that pyarrow, and Ray by it, give them.
+#: Settings of a URI, of the names that pyarrow gives them.
 SETTINGS = (
     "access_key",
     "allow_bucket_creation",
@@ -22,6 +22,14 @@ SETTINGS = (
     "scheme",
     "secret_key",
     "session_token",
+)
+#: Those that may stand in a URI for pyarrow; the rest it takes from the environment.
+ARROW_SETTINGS = (
+    "allow_bucket_creation",
+    "allow_bucket_deletion",
+    "endpoint_override",
+    "region",
+    "scheme",
 )
 _CONNECT_S = 5.0
 _ANSWER_S = 30.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from kdray import parts
 from kdray.errors import RegistryError
+from kdray.registry._files import File, check_file, checksum, described
+from kdray.registry.serving import read_serving
 from kdray.spec.strict import Part
 
 if TYPE_CHECKING:  # torch takes seconds to import, and reading a registry does not need it
     from kdray.net import Net
+
+__all__ = ["Info", "Named", "Package", "check_file", "checksum", "read_package", "write_package"]
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
@@ -47,18 +50,16 @@ class Info(Protocol):
 
 
 @dataclass(frozen=True)
-class Weights:
-    """The weights file of a package.
+class Named:
+    """A file of a package, by its checksum.
 
     Args:
         file: Name of the file in the folder.
         sha256: Its checksum, hexadecimal.
-        bytes: Its size.
     """
 
     file: str
     sha256: str
-    bytes: int
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class Package:
         std: Standard deviation of each channel; divides the input.
         weights: The weights file and its checksum.
         lineage: Where the model comes from: job, data hash, teacher, seed, code.
+        serving: ``serving.json``; None: the package has no network that runs without PyTorch.
     """
 
     folder: Path
@@ -90,8 +92,9 @@ class Package:
     channels: Literal[1, 3]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    weights: Weights
+    weights: File
     lineage: dict[str, Any]
+    serving: Named | None = None
 
     def build(self) -> Net:
         """Return the network with its weights, in eval mode.
@@ -174,7 +177,7 @@ def write_package(  # noqa: PLR0913 - each is a fact that only the caller knows
         "channels": info.channels,
         "mean": list(info.mean),
         "std": list(info.std),
-        "weights": {"file": WEIGHTS, "sha256": checksum(file), "bytes": file.stat().st_size},
+        "weights": described(file),
         "lineage": lineage,
     }
     text = json.dumps(manifest, indent=1, ensure_ascii=False)
@@ -183,10 +186,10 @@ def write_package(  # noqa: PLR0913 - each is a fact that only the caller knows
 
 
 def read_package(folder: Path) -> Package:
-    """Return the package of a folder, its weights compared with their checksum.
+    """Return the package of a folder, all its files compared with their checksums.
 
     Raises:
-        RegistryError: ``model.json`` or the weights are missing or damaged.
+        RegistryError: ``model.json``, the weights or a file of serving are missing or damaged.
     """
     file = folder / MANIFEST
     try:
@@ -203,25 +206,7 @@ def read_package(folder: Path) -> Package:
     except (OSError, ValueError, TypeError) as error:
         raise RegistryError(str(file), f"is damaged: {error}.") from error
     check_file(folder, package.weights.file, package.weights.sha256)
+    if package.serving is not None:
+        check_file(folder, package.serving.file, package.serving.sha256)
+        read_serving(folder)
     return package
-
-
-def check_file(folder: Path, name: str, sha256: str) -> None:
-    """Compare a file of a package with its checksum.
-
-    Raises:
-        RegistryError: The file is missing, or its content has changed.
-    """
-    file = folder / name
-    if Path(name).name != name or not file.is_file():
-        raise RegistryError(str(file), "this file of the package is missing.")
-    found = checksum(file)
-    if found != sha256:
-        problem = f"is damaged: its SHA-256 is {found[:12]}..., recorded is {sha256[:12]}...."
-        raise RegistryError(str(file), problem, "Restore the file, or promote another version.")
-
-
-def checksum(file: Path) -> str:
-    """Return the SHA-256 of a file, hexadecimal."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -17,6 +17,8 @@ from typing import Any
 from kdray.errors import RegistryError
 from kdray.registry.card import model_card
 from kdray.registry.package import check_file, checksum, read_package
+from kdray.registry.serving import MANIFEST as SERVING
+from kdray.registry.serving import told
 from kdray.store import DONE, Store
 
 #: The alias of the version that is served unless another is named.
@@ -77,6 +79,9 @@ class Registry:
     def describe(self, name: str, version: int) -> dict[str, Any]:
         """Return ``model.json`` of a version with its ``metrics`` and ``card``, not its weights.
 
+        ``serving`` says what it is served by: ``onnx_bytes``, ``gradient_maps_without_torch``,
+        ``confidence`` and the number of ``samples``; None for a package that has no such files.
+
         Raises:
             RegistryError: There is no such version, or it has no ``model.json``.
         """
@@ -86,7 +91,10 @@ class Registry:
             raise RegistryError(f"{self.uri}/{folder}/model.json", "this file is missing.")
         metrics = self._store.read_json(f"{folder}/metrics.json") or {}
         card = (self._store.read(f"{folder}/card.md") or b"").decode()
-        return {"name": name, "version": version, **manifest, "metrics": metrics, "card": card}
+        named = manifest.get("serving")
+        serving = told(self._store.read_json(f"{folder}/{SERVING}") or {}) if named else None
+        known = {"serving": serving, "metrics": metrics, "card": card}
+        return {"name": name, "version": version, **manifest, **known}
 
     def fetch(self, name: str, version: int) -> Path:
         """Return a local folder of a version, every file compared with its checksum.

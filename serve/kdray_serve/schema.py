@@ -100,7 +100,7 @@ class HeatMap(Answer):
     height: int
     """Height in pixels."""
     png: str
-    """PNG in base64: RGBA, dark to bright, transparent where the model did not look."""
+    """PNG in base64: colours, dark to bright, transparent where the model did not look."""
 
 
 class Values(Answer):

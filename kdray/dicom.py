@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kdray.errors import DataError
+from kdray.errors import DataError, TooLarge
 
 _BROKEN = (
     AttributeError,
@@ -82,7 +82,7 @@ def _check(image: Any, max_pixels: int | None) -> None:
         )
     pixels = int(image.Rows) * int(image.Columns)
     if max_pixels is not None and pixels > max_pixels:
-        raise DataError(
+        raise TooLarge(
             "image", f"has {pixels:,} pixels, more than {max_pixels:,}.", "Send a smaller one."
         )
 

@@ -56,6 +56,10 @@ class DataError(KdrayError):
     """Images, labels or tables are missing, unreadable or contradict each other."""
 
 
+class TooLarge(DataError):
+    """An image has more pixels than are allowed."""
+
+
 class ModelError(KdrayError):
     """A model cannot be built, loaded or looked into."""
 

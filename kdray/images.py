@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kdray.dicom import decode_dicom, is_dicom
-from kdray.errors import DataError
+from kdray.errors import DataError, TooLarge
 
 Pixels = NDArray[np.uint8]
 #: Names of files that are taken for images.
@@ -41,14 +41,27 @@ def decode(
         return decode_dicom(data, max_pixels=max_pixels, window=window)
     try:
         with Image.open(BytesIO(data)) as image:
-            _check(image, max_pixels)
-            image.load()
-            upright = ImageOps.exif_transpose(image)
-            return np.asarray(upright.convert("L" if image.mode in _GREY else "RGB"))
+            return upright(image, max_pixels=max_pixels)
     except UnidentifiedImageError as error:  # its text has an address of memory
         raise DataError("image", "cannot be decoded: its format is unknown.") from error
     except _BROKEN as error:
         raise DataError("image", f"cannot be decoded: {str(error).rstrip('.')}.") from error
+
+
+def upright(image: Image.Image, *, max_pixels: int | None = None) -> Pixels:
+    """Return the pixels of an opened image file, as ``decode`` does.
+
+    Args:
+        image: The file; it is decoded here.
+        max_pixels: Largest width times height; checked before anything is decoded.
+
+    Raises:
+        DataError: It has more than 8 bits, several frames or too many pixels.
+    """
+    _check(image, max_pixels)
+    ImageOps.exif_transpose(image, in_place=True)
+    mode = "L" if image.mode in _GREY else "RGB"
+    return np.asarray(image if image.mode == mode else image.convert(mode))
 
 
 def decode_mask(data: bytes) -> NDArray[np.bool_]:
@@ -94,7 +107,7 @@ def fit_mask(mask: NDArray[np.bool_], size: int) -> Pixels:
 def _check(image: Image.Image, max_pixels: int | None) -> None:
     pixels = image.width * image.height
     if max_pixels is not None and pixels > max_pixels:
-        raise DataError(
+        raise TooLarge(
             "image", f"has {pixels:,} pixels, more than {max_pixels:,}.", "Send a smaller one."
         )
     if image.mode not in _GREY + _COLOUR:

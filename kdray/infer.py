@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from kdray.data import Views
+from kdray.engine import Seen
 from kdray.errors import ExplainError, ModelError
 from kdray.explain import Subject, explain_with
 from kdray.images import decode, fit
@@ -55,6 +56,8 @@ class Predictor:
         self._net = self._built()
         self._net.module.requires_grad_(False)
         lay_out(self._net.module, device)
+        self._looking = threading.local()
+        self._watch_maps()
         self._views = Views(Augment(), 0, self.package.mean, self.package.std, self._device)
         self._lock = threading.Lock()
 
@@ -62,6 +65,16 @@ class Predictor:
     def classes(self) -> tuple[str, ...]:
         """Names of the ``C`` classes, in the order of the logits."""
         return self.package.classes
+
+    @property
+    def runtime(self) -> str:
+        """What computes it: ``torch`` and the device."""
+        return f"torch {self._device}"
+
+    @property
+    def bytes(self) -> int:
+        """About what it takes in memory: explanations have a copy of the network."""
+        return 2 * self.package.weights.bytes
 
     def index(self, name: str) -> int:
         """Return the index of a class.
@@ -115,6 +128,18 @@ class Predictor:
         with torch.inference_mode():
             return self._numbers(self._net.module(self._standard(images)))
 
+    def look(self, images: Images) -> Seen:
+        """Return what the network says of images ``[B, H, W, c]``."""
+        self._looking.features = ()
+        try:
+            logits = self.logits(images)
+            features = self._looking.features
+        finally:
+            self._looking.features = None
+        if isinstance(features, tuple):  # the network has no last maps
+            return Seen(logits, np.zeros((len(images), 0), np.float32))
+        return Seen(logits, self._numbers(features))
+
     def predict(self, images: Images) -> Floats:
         """Return the probabilities ``[B, C]`` (softmax) of images ``[B, H, W, c]``."""
         with torch.inference_mode():
@@ -165,6 +190,22 @@ class Predictor:
                 torch.as_tensor(wanted, device=self._device),
                 params,
             )
+
+    def _watch_maps(self) -> None:
+        """Keep the mean of the last maps of each forward pass that ``look`` is waiting for.
+
+        One hook for all threads, each with what it looks for: a hook of one's own would see the
+        passes of others too.
+        """
+        if "cam" not in self._net.taps:
+            return
+        tap = self._net.taps["cam"]
+
+        def hook(_module: torch.nn.Module, _inputs: Any, output: torch.Tensor) -> None:
+            if getattr(self._looking, "features", None) is not None:
+                self._looking.features = tap.as_maps(output).float().mean(dim=(2, 3))
+
+        self._net.layer("cam").register_forward_hook(hook)
 
     @cached_property
     def _subject(self) -> Subject:

@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ByteSize, ConfigDict, Field, field_validator, model_validator
 
 from kdray.spec.data import Augment, BadImages, Data, Duplicates, Splits
+from kdray.spec.promote import Promote
 from kdray.spec.space import Space
-from kdray.spec.strict import Many, Part, PartRef, Strict, named
+from kdray.spec.strict import Many, Name, Part, PartRef, Strict, named
 
 __all__ = ["Augment", "BadImages", "Data", "Duplicates", "Splits"]  # read from here as well
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
 Score = Literal["macro_f1", "accuracy", "auc", "loss"]
 _EXPLAINERS = ("gradcam", "scorecam_fast", "featuremaps")
 
@@ -260,17 +260,6 @@ class Explain(Strict):
     """Students that are scored: those of every run, or the best one alone; teachers always are."""
     sanity: bool = True
     """Check those of teachers and best student by random weights and by noise, on 8 images."""
-
-
-class Promote(Strict):
-    """Which student becomes a registry version."""
-
-    name: Name | None = None
-    """Name in the registry; null: the job's name."""
-    registry: str = "registry"
-    """URI of the registry: a folder or s3://bucket/prefix."""
-    alias: Name = "champion"
-    """The alias that moves to the new version."""
 
 
 class Resources(Strict):

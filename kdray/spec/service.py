@@ -7,9 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from kdray.spec.experiment import Name
-from kdray.spec.strict import Many, Part, PartRef, Strict
-
+from kdray.spec.strict import Many, Name, Part, PartRef, Strict
 
 #: A version number or an alias.
 VersionText = Annotated[

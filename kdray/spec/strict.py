@@ -10,6 +10,8 @@ Item = TypeVar("Item")
 
 #: A list in YAML, a tuple in Python; the items stay strict.
 Many = Annotated[tuple[Item, ...], Field(strict=False)]
+#: What jobs, models and aliases may be called.
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
 
 
 class Strict(BaseModel):

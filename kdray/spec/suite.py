@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from kdray.spec.experiment import Experiment, Name
+from kdray.spec.experiment import Experiment
 from kdray.spec.override import put
 from kdray.spec.places import SHORTHANDS
 from kdray.spec.problem import Path
-from kdray.spec.strict import Many, Strict
+from kdray.spec.strict import Many, Name, Strict
 
 #: What the suite itself says of each of its experiments.
 OWN = ("apiVersion", "kind", "name", "description")

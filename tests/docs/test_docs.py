@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from kdray.cli.main import build
-from kdray.spec import data, experiment, service, space, suite
+from kdray.spec import data, experiment, promote, service, space, suite
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"])
@@ -34,6 +34,7 @@ PREFIXES = {
     "Evaluate": "evaluate.",
     "Explain": "explain.",
     "Promote": "promote.",
+    "Require": "promote.require.",
     "Resources": "resources.",
     "Storage": "storage.",
     "Smoke": "smoke.",
@@ -51,7 +52,7 @@ WRITTEN = {"pairs": "`all`", "budget": "`20GB`"}
 
 def fields() -> Iterator[tuple[str, str]]:
     """Yield each field of the job files as the guide writes it, with its default."""
-    for module in (data, experiment, service, space, suite):
+    for module in (data, experiment, promote, service, space, suite):
         for model in _models(module):
             for name, field in model.model_fields.items():
                 default = field.get_default(call_default_factory=True)

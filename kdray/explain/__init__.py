@@ -6,7 +6,7 @@ times it, and says which maps show nothing.
 
 from kdray.explain._layers import layer_maps
 from kdray.explain._making import explain_with
-from kdray.explain._subject import Raw, Subject
-from kdray.maps import Explanation
+from kdray.explain._subject import Subject
+from kdray.maps import Explanation, Raw
 
 __all__ = ["Explanation", "Raw", "Subject", "explain_with", "layer_maps"]

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from kdray import parts
-from kdray.explain._maps import blank_reasons, scaled
-from kdray.explain._subject import Subject
-from kdray.maps import Explanation
+from kdray.explain._subject import Subject, indices
+from kdray.maps import Explanation, shown
 from kdray.spec.strict import Part
 
 
@@ -45,11 +44,9 @@ def explain_with(
         started = time.perf_counter()
         images, classes = (_usable(tensor) for tensor in (images, classes))
         raw = part.explain(settings, subject, images, classes)
-        maps, reasons = _shown(raw.maps, (images.shape[2], images.shape[3]), raw.reasons)
-        numbers = maps.cpu().numpy()
+        maps, reasons = shown(raw, (images.shape[2], images.shape[3]))
         ms = 1000 * (time.perf_counter() - started)
-    estimate = None if raw.estimate is None else raw.estimate.detach().float().cpu().numpy()
-    return Explanation(method, classes.cpu().numpy(), numbers, reasons, ms, raw.forwards, estimate)
+    return Explanation(method, indices(classes), maps, reasons, ms, raw.forwards, raw.estimate)
 
 
 @lru_cache(maxsize=256)
@@ -63,13 +60,3 @@ def _ready(method: str, params: str) -> tuple[ModuleType, Any]:
 
 def _usable(tensor: Tensor) -> Tensor:
     return tensor.clone() if tensor.is_inference() else tensor
-
-
-def _shown(
-    maps: Tensor, size: tuple[int, int], known: Mapping[tuple[int, int], str]
-) -> tuple[Tensor, dict[tuple[int, int], str]]:
-    full = scaled(maps.detach(), size)
-    reasons = {**blank_reasons(maps.detach()), **known}
-    for place in reasons:
-        full[place] = torch.nan
-    return full, reasons

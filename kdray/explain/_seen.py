@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
+
+from kdray.maps.scaling import between_corners
 
 
 class Seen(nn.Module):
@@ -30,7 +31,7 @@ class Seen(nn.Module):
         self.network = network
         like = next(network.parameters(), torch.empty(0))
         rows, columns = (
-            enlarging(small, large).to(like.device)
+            torch.tensor(between_corners(small, large), device=like.device)
             for small, large in zip(mask_size, image_size, strict=True)
         )
         self.register_buffer("rows", rows.contiguous())
@@ -41,8 +42,3 @@ class Seen(nn.Module):
         large = torch.matmul(torch.matmul(self.rows, masks), self.columns)
         logits: Tensor = self.network(image * large[:, None])
         return logits
-
-
-def enlarging(small: int, large: int) -> Tensor:
-    """Return the bilinear interpolation of one axis with aligned corners, ``[large, small]``."""
-    return interpolate(torch.eye(small)[None], large, mode="linear", align_corners=True)[0].T

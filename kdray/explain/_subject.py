@@ -1,11 +1,12 @@
-"""What a part of this folder is given, and what it gives."""
+"""What a part of this folder is given; it gives ``kdray.maps.Raw``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from kdray.explain._seen import Seen
@@ -111,26 +112,18 @@ class Subject:
             self._versions, self._done = versions, 0
 
 
-@dataclass(frozen=True)
-class Raw:
-    """Maps as a part computes them, at their own size and range.
-
-    Args:
-        maps: ``[B, K, h, w]`` for ``K`` classes of each image; a part whose map knows no class
-            expands it.
-        forwards: Images that went through the network for it, over the whole batch.
-        estimate: ``[B, K]``: the estimated correlation with the exact map, where the part
-            approximates one.
-        reasons: (image, place in the classes) -> why that map shows nothing, where the part
-            knows better than that it is blank.
-    """
-
-    maps: Tensor
-    forwards: int
-    estimate: Tensor | None = None
-    reasons: Mapping[tuple[int, int], str] = field(default_factory=dict)
-
-
 def batch_of(image: Tensor) -> int:
     """Return how many images of the size of ``[c, H, W]`` a forward pass should take."""
     return max(1, PIXELS // (image.shape[1] * image.shape[2]))
+
+
+def numbers(tensor: Tensor) -> NDArray[np.float32]:
+    """Return a tensor as an array, which shares its memory where it can."""
+    array: NDArray[np.float32] = tensor.detach().float().cpu().numpy()
+    return array
+
+
+def indices(classes: Tensor) -> NDArray[np.int64]:
+    """Return the classes to explain as an array."""
+    array: NDArray[np.int64] = classes.cpu().numpy()
+    return array

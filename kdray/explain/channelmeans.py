@@ -20,7 +20,8 @@ from torch import Tensor
 
 from kdray.errors import ModelError
 from kdray.explain._layers import layer_maps, stages
-from kdray.explain._subject import Raw, Subject
+from kdray.explain._subject import Subject, numbers
+from kdray.maps import Raw
 from kdray.net import Net
 from kdray.spec.strict import Strict
 
@@ -53,7 +54,8 @@ def explain(params: Params, subject: Subject, images: Tensor, classes: Tensor) -
     wanted = convolutional(subject.net) if params.tap is None else (params.tap,)
     _, maps = layer_maps(subject, images, wanted)
     mean = next((one for one in reversed(maps) if one[0].numel() > 1), maps[-1])
-    return Raw(mean[:, None].expand(-1, classes.shape[1], -1, -1), forwards=len(images))
+    wide = mean[:, None].expand(-1, classes.shape[1], -1, -1)
+    return Raw(numbers(wide), forwards=len(images))
 
 
 def convolutional(net: Net) -> tuple[str, ...]:

@@ -14,11 +14,14 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from kdray.explain._subject import Raw, Subject
+from kdray.explain._subject import Subject, numbers
+from kdray.maps import Raw
 from kdray.net import Look, look
 from kdray.saliency import Masking, saliency, saliency_wants, streams
 from kdray.spec.strict import Strict
@@ -69,7 +72,7 @@ def explain(params: Params, subject: Subject, images: Tensor, classes: Tensor) -
     with torch.inference_mode():
         seen = look(subject.net, images, wants)
         maps = _drawn(seen, params)
-    wide = maps[:, None].expand(-1, classes.shape[1], -1, -1)
+    wide = numbers(maps[:, None].expand(-1, classes.shape[1], -1, -1))
     return Raw(wide, forwards=len(images), reasons=_reasons(wide))
 
 
@@ -82,12 +85,12 @@ def _drawn(seen: Look, own: Params) -> Tensor:
     return early if own.stream == "texture" else late
 
 
-def _reasons(maps: Tensor) -> dict[tuple[int, int], str]:
+def _reasons(maps: NDArray[np.float32]) -> dict[tuple[int, int], str]:
     """Say of masks of 0 or 1 alone which way they are blank."""
     reasons = {}
-    for image, place in torch.nonzero(maps.flatten(2).amax(2) == 0).tolist():
+    for image, place in np.argwhere(maps.max(axis=(2, 3)) == 0).tolist():
         reasons[image, place] = "the map is blank: no place is above the threshold; lower kappa."
-    for image, place in torch.nonzero(maps.flatten(2).amin(2) == 1).tolist():
+    for image, place in np.argwhere(maps.min(axis=(2, 3)) == 1).tolist():
         reasons[image, place] = (
             "the map is blank: all places are above the threshold; raise kappa."
         )

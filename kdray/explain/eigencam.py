@@ -12,11 +12,13 @@ is positive, as in its ``get_2d_projection_with_sign_correction`` (Seg-Eigen-CAM
 
 from __future__ import annotations
 
-import torch
+import numpy as np
 from torch import Tensor
 
-from kdray.explain._subject import Raw, Subject
+from kdray.explain._subject import Subject, numbers
 from kdray.explain._watch import maps_at
+from kdray.maps import Raw
+from kdray.maps.principal import principal
 from kdray.spec.strict import Strict
 
 #: Whether the map of a class differs from that of another.
@@ -46,23 +48,5 @@ def explain(params: Params, subject: Subject, images: Tensor, classes: Tensor) -
         ModelError: The network has no such tap.
     """
     _, seen = maps_at(subject.net, (params.tap,), images)
-    maps = seen[params.tap]
-    first = _projections(maps.flatten(2).transpose(1, 2)).reshape(len(maps), 1, *maps.shape[2:])
-    return Raw(first.relu().expand(-1, classes.shape[1], -1, -1), forwards=len(images))
-
-
-def _projections(places: Tensor) -> Tensor:
-    """Return places ``[B, N, D]`` along their first principal component, ``[B, N]``.
-
-    The eigenvectors of the smaller of the two products of the matrix with itself are enough, and
-    far cheaper than all singular vectors.
-    """
-    centred = (places - places.mean(dim=1, keepdim=True)).double()
-    if places.shape[1] <= places.shape[2]:
-        values, vectors = torch.linalg.eigh(centred @ centred.mT)
-        first = vectors[:, :, -1] * values[:, -1:].clamp_min(0).sqrt()
-    else:
-        _, vectors = torch.linalg.eigh(centred.mT @ centred)
-        first = (centred @ vectors[:, :, -1:])[:, :, 0]
-    low, high = torch.aminmax(first, dim=1, keepdim=True)
-    return torch.where(-low > high, -first, first).float()
+    first = principal(numbers(seen[params.tap])).clip(0)
+    return Raw(np.repeat(first[:, None], classes.shape[1], axis=1), forwards=len(images))

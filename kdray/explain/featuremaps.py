@@ -11,7 +11,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from kdray.explain._layers import layer_maps
-from kdray.explain._subject import Raw, Subject
+from kdray.explain._subject import Subject, numbers
+from kdray.maps import Raw
 from kdray.spec.strict import Strict
 
 #: Whether the map of a class differs from that of another.
@@ -44,4 +45,5 @@ def explain(params: Params, subject: Subject, images: Tensor, classes: Tensor) -
         ModelError: The network has no such tap.
     """
     _, [mean] = layer_maps(subject, images, (params.tap,))
-    return Raw(mean[:, None].expand(-1, classes.shape[1], -1, -1), forwards=len(images))
+    wide = mean[:, None].expand(-1, classes.shape[1], -1, -1)
+    return Raw(numbers(wide), forwards=len(images))

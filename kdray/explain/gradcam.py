@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from kdray.explain._gradients import over_channels, weighed
-from kdray.explain._subject import Raw, Subject
+from kdray.explain._gradients import weighed
+from kdray.explain._subject import Subject
+from kdray.maps import Raw
+from kdray.maps.gradients import gradcam
 from kdray.spec.strict import Strict
 
 #: What an image costs, whatever the number of classes unless they are named.
@@ -38,8 +40,4 @@ def explain(params: Params, subject: Subject, images: Tensor, classes: Tensor) -
     Raises:
         ModelError: The network has no such tap.
     """
-    return weighed(subject, params.tap, images, classes, _sums)
-
-
-def _sums(gradients: Tensor, values: Tensor) -> Tensor:
-    return over_channels(gradients.mean(dim=(3, 4)), values)
+    return weighed(subject, params.tap, images, classes, gradcam)

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from kdray.explain._gradients import over_channels, weighed
-from kdray.explain._subject import Raw, Subject
+from kdray.explain._gradients import weighed
+from kdray.explain._subject import Subject
+from kdray.maps import Raw
+from kdray.maps.gradients import gradcampp
 from kdray.spec.strict import Strict
 
-#: Added to the denominator of alpha.
-EPSILON = 1e-6
 #: What an image costs, whatever the number of classes unless they are named.
 COST = "1 forward, 1 backward of the head a class"
 PRESETS = {"grad-cam++": {"params": {}, "source": "arXiv:1710.11063"}}
@@ -44,13 +44,4 @@ def explain(params: Params, subject: Subject, images: Tensor, classes: Tensor) -
     Raises:
         ModelError: The network has no such tap.
     """
-    return weighed(subject, params.tap, images, classes, _sums)
-
-
-def _sums(gradients: Tensor, values: Tensor) -> Tensor:
-    squares = gradients.square()
-    total = values.sum(dim=(2, 3), keepdim=True)
-    alpha = squares / (2 * squares + total * squares * gradients + EPSILON)
-    # Where the gradient is 0, so is alpha: its numerator is 0 and its denominator is not.
-    weights = (gradients.relu() * alpha).mean(dim=(3, 4)) * values.shape[2:].numel()
-    return over_channels(weights, values)
+    return weighed(subject, params.tap, images, classes, gradcampp)

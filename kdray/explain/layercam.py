@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from kdray.explain._gradients import over_channels, weighed
-from kdray.explain._subject import Raw, Subject
+from kdray.explain._gradients import weighed
+from kdray.explain._subject import Subject
+from kdray.maps import Raw
+from kdray.maps.gradients import layercam
 from kdray.spec.strict import Strict
 
 #: What an image costs, whatever the number of classes unless they are named.
@@ -39,10 +41,4 @@ def explain(params: Params, subject: Subject, images: Tensor, classes: Tensor) -
     Raises:
         ModelError: The network has no such tap.
     """
-    return weighed(subject, params.tap, images, classes, _sums)
-
-
-def _sums(gradients: Tensor, values: Tensor) -> Tensor:
-    if gradients.shape[3:] == (1, 1):
-        return over_channels(gradients[..., 0, 0].relu(), values)
-    return (gradients.relu() * values).sum(dim=2).transpose(0, 1)
+    return weighed(subject, params.tap, images, classes, layercam)

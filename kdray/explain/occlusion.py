@@ -11,23 +11,18 @@ logit; Zeiler and Fergus draw the probability (`score`), which hardly moves wher
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from math import ceil
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 
-from kdray.explain._hidden import (
-    baseline_of,
-    beyond_rounding,
-    logits_behind,
-    nothing_speaks,
-    scores_of,
-    signed,
-)
-from kdray.explain._subject import Raw, Subject, batch_of
+from kdray.explain._hidden import baseline_of, logits_behind
+from kdray.explain._subject import Subject, batch_of, indices, numbers
+from kdray.maps import Raw
+from kdray.maps.hiding import Kept, Windows, occlusion, passes
 from kdray.spec.strict import Strict
 from kdray.spec.terms import Baseline, Score, Sign
 
@@ -36,7 +31,6 @@ CLASSWISE = True
 #: What an image costs, whatever the number of classes unless they are named.
 COST = "1 forward a window: 170"
 PRESETS: dict[str, dict[str, Any]] = {"occlusion-sensitivity": {"params": {}}}
-REASON = "the map is blank: hiding no part of the image lowers the score of this class."
 
 
 class Params(Strict):
@@ -71,48 +65,14 @@ def explain(params: Params, subject: Subject, images: Tensor, classes: Tensor) -
         images: ``[B, c, H, W]``, standardised.
         classes: int64 ``[B, K]``.
     """
-    rows, columns = (
-        _windows(side, params.window, params.stride).to(images.device) for side in images.shape[2:]
-    )
+    settings = Windows(params.window, params.stride, params.score, params.sign)
+    size = (images.shape[2], images.shape[3])
     hidden = baseline_of(images, params.baseline)
-    count = len(rows) * len(columns)
-    found = []
-    for image, behind, wanted in zip(images, hidden, classes, strict=True):
-        kept = _kept(rows, columns, batch_of(image))
-        logits = logits_behind(subject, image, behind, kept, len(images) * (count + 1))
-        scores = beyond_rounding(scores_of(logits, params.score)[:, wanted])
-        falls = (scores[:1] - scores[1:]).reshape(len(rows), len(columns), -1)
-        found.append(_spread(falls, rows.to(falls), columns.to(falls)))
-    maps = torch.stack(found)
-    shown = signed(maps, params.sign)
-    reasons = nothing_speaks(maps, shown, REASON)
-    return Raw(shown, forwards=len(images) * (count + 1), reasons=reasons)
+    planned = len(images) * passes(size, settings)
 
+    def behind(number: int, kept: Kept) -> NDArray[np.float32]:
+        image = images[number]
+        masks = (torch.from_numpy(some).to(image.device) for some in kept)
+        return numbers(logits_behind(subject, image, hidden[number], masks, planned))
 
-def _windows(side: int, window: float, stride: float) -> Tensor:
-    """Return which of ``side`` pixels each window along one axis hides, bool ``[n, side]``."""
-    size, step = max(1, round(window * side)), max(1, round(stride * side))
-    starts = torch.arange(ceil((side - size) / min(step, size)) + 1) * min(step, size)
-    at = torch.arange(side)
-    return (at >= starts[:, None]) & (at < starts[:, None] + size)
-
-
-def _kept(rows: Tensor, columns: Tensor, size: int) -> Iterator[Tensor]:
-    """Yield batches of masks: nothing hidden, then each window, row by row."""
-    first = torch.ones(1, rows.shape[1], columns.shape[1], dtype=torch.bool, device=rows.device)
-    yield first
-    places = torch.cartesian_prod(torch.arange(len(rows)), torch.arange(len(columns)))
-    for some in torch.split(places.to(rows.device), size):
-        yield ~(rows[some[:, 0], :, None] & columns[some[:, 1], None, :])
-
-
-def _spread(falls: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Return for each pixel the mean of the windows that hide it, ``[K, H, W]``.
-
-    Args:
-        falls: ``[n, m, K]``: of the window in each row and column.
-        rows: ``[n, H]``: 1 where a window of the row hides.
-        columns: ``[m, W]``.
-    """
-    total = torch.einsum("nmk,nh,mw->khw", falls, rows, columns)
-    return total / (rows.sum(0)[:, None] * columns.sum(0))
+    return occlusion(settings, indices(classes), size, batch_of(images[0]), behind)

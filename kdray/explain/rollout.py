@@ -21,8 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from kdray.errors import ModelError
-from kdray.explain._subject import Raw, Subject
+from kdray.explain._subject import Subject, numbers
 from kdray.explain._watch import hooked
+from kdray.maps import Raw
 from kdray.net import Attention, Net
 from kdray.spec.strict import Strict
 
@@ -56,7 +57,8 @@ def explain(params: Params, subject: Subject, images: Tensor, classes: Tensor) -
     patches = rows.mean(dim=1)[:, blocks[-1].prefix :]
     side = round(patches.shape[1] ** 0.5)
     maps = patches.reshape(-1, 1, side, side)
-    return Raw(maps.expand(-1, classes.shape[1], -1, -1), forwards=len(images))
+    wide = maps.expand(-1, classes.shape[1], -1, -1)
+    return Raw(numbers(wide), forwards=len(images))
 
 
 def _readable(net: Net) -> list[Attention]:

@@ -17,13 +17,14 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
-from kdray.explain._masks import distinct, logits_through, masks_of, nowhere_positive, weighted
-from kdray.explain._subject import Raw, Subject
+from kdray.explain._masks import looking
+from kdray.explain._subject import Subject, indices, numbers
 from kdray.explain._watch import maps_at
+from kdray.maps import Raw
+from kdray.maps.scorecam import score_cam
 from kdray.spec.strict import Strict
 
 #: What an image costs, whatever the number of classes unless they are named.
@@ -57,11 +58,6 @@ def explain(params: Params, subject: Subject, images: Tensor, classes: Tensor) -
         ModelError: The network has no such tap.
     """
     _, seen = maps_at(subject.net, (params.tap,), images)
-    maps, found, forwards = seen[params.tap].float(), [], len(images)
-    for image, channels, wanted in zip(images, maps, classes, strict=True):
-        masks, places = distinct(masks_of(channels, (image.shape[1], image.shape[2])))
-        logits = logits_through(subject, image, masks, params.batch_size, params.precision)
-        found.append(weighted(logits[places][:, wanted], channels))
-        forwards += len(masks)
-    sums = torch.stack(found)
-    return Raw(sums.relu(), forwards, reasons=nowhere_positive(sums))
+    through = looking(subject, images, params.batch_size, params.precision)
+    size = (images.shape[2], images.shape[3])
+    return score_cam(numbers(seen[params.tap]), indices(classes), size, through)

@@ -21,16 +21,11 @@ import torch
 from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 
-from kdray.explain._hidden import (
-    baseline_of,
-    beyond_rounding,
-    logits_behind,
-    nothing_speaks,
-    scores_of,
-    signed,
-)
-from kdray.explain._subject import Raw, Subject, batch_of
+from kdray.explain._hidden import baseline_of, logits_behind, scores_of
+from kdray.explain._subject import Subject, batch_of, numbers
 from kdray.explain._superpixels import superpixels
+from kdray.maps import Raw
+from kdray.maps.hiding import beyond_rounding, nothing_speaks, signed
 from kdray.spec.strict import Strict
 from kdray.spec.terms import Baseline, Score, Sign
 
@@ -94,7 +89,7 @@ def explain(params: Params, subject: Subject, images: Tensor, classes: Tensor) -
         one, asked = values(params, subject, (image, behind), wanted)
         found.append(one)
         forwards += asked
-    maps = torch.stack(found)
+    maps = numbers(torch.stack(found))
     shown = signed(maps, params.sign)
     return Raw(shown, forwards, reasons=nothing_speaks(maps, shown, REASON))
 
@@ -132,8 +127,8 @@ def _by_coalitions(
     drawn = _coalitions(count, params.coalitions, random).to(image.device)
     kept = (some[:, parts] for some in torch.split(drawn, batch_of(image)))
     logits = logits_behind(subject, image, behind, kept, len(drawn))
-    scores = beyond_rounding(scores_of(logits, params.score)[:, wanted])
-    values = shapley(drawn, scores)
+    scores = torch.from_numpy(beyond_rounding(numbers(scores_of(logits, params.score)[:, wanted])))
+    values = shapley(drawn, scores).to(image)
     return values.T[:, parts], len(drawn)
 
 

@@ -36,4 +36,5 @@ def _first(centred: NDArray[Any]) -> NDArray[Any]:
         along: NDArray[Any] = vectors[:, :, -1] * np.sqrt(values[:, -1:].clip(0))
         return along
     _, vectors = np.linalg.eigh(centred @ across)
-    return (across @ vectors[:, :, -1:])[:, :, 0]
+    first: NDArray[Any] = (across @ vectors[:, :, -1:])[:, :, 0]
+    return first

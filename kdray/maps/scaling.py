@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +85,20 @@ def between_corners(cells: int, pixels: int) -> Floats:
     return _shares(np.arange(pixels) * ((cells - 1) / max(pixels - 1, 1)), cells)
 
 
-def _shares(places: NDArray[np.float64], cells: int) -> Floats:
+@lru_cache(maxsize=64)
+def shrinking(cells: int, fewer: int) -> Floats:
+    """Return the shares ``[fewer, cells]`` that the cells of a line have in fewer, larger ones.
+
+    Each is the mean of the cells that it touches, as PyTorch's ``adaptive_avg_pool2d`` has it.
+    """
+    number, at = np.arange(fewer), np.arange(cells)
+    first, end = number * cells // fewer, -(-(number + 1) * cells // fewer)
+    inside = (at >= first[:, None]) & (at < end[:, None])
+    shares: Floats = (inside / inside.sum(axis=1, keepdims=True)).astype(np.float32)
+    return shares
+
+
+def _shares(places: NDArray[Any], cells: int) -> Floats:
     """Return what the two cells beside each place have in it, ``[pixels, cells]``."""
     first = np.floor(places).astype(np.int64).clip(0, max(cells - 2, 0))
     second = np.minimum(first + 1, cells - 1)

@@ -21,7 +21,8 @@ def pixels() -> Tensor:
 
 
 def raw(net: Net, **params: object) -> Tensor:
-    return explain(Params.model_validate(params), Subject(net), pixels(), CLASSES).maps[:, 0]
+    found = explain(Params.model_validate(params), Subject(net), pixels(), CLASSES)
+    return torch.from_numpy(found.maps)[:, 0]
 
 
 def explained(net: Net, images: Tensor, **params: object) -> Explanation:

@@ -25,7 +25,8 @@ def pixels(channels: int = 3) -> Tensor:
 
 
 def raw(net: Net, images: Tensor, **params: object) -> Tensor:
-    return explain(Params.model_validate(params), Subject(net), images, CLASSES).maps
+    found = explain(Params.model_validate(params), Subject(net), images, CLASSES)
+    return torch.from_numpy(found.maps)
 
 
 @pytest.mark.parametrize(("window", "stride", "px"), [(0.3, 0.2, (4, 3)), (0.5, 0.5, (7, 7))])

@@ -15,7 +15,7 @@ from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection_with_sig
 from torch import Tensor, nn
 
 from kdray.explain import Subject, explain_with
-from kdray.explain._maps import scaled
+from kdray.maps import scaled
 from kdray.models import build_model
 from kdray.net import Net, Tap, Wants, look
 
@@ -124,7 +124,7 @@ def test_eigen_cam_is_their_projection_with_the_sign_corrected(
     with torch.no_grad():
         maps = look(net, images, Wants(("cam",))).maps["cam"]
     projected = np.maximum(get_2d_projection_with_sign_correction(maps.numpy()), 0)
-    expected = scaled(torch.from_numpy(projected)[:, None], (SIZE, SIZE)).numpy()
+    expected = scaled(projected[:, None], (SIZE, SIZE))
     found = explain_with("eigencam", Subject(net), images, torch.tensor([[0], [0]])).checked()
     np.testing.assert_allclose(found.maps, expected, atol=2e-3)
 

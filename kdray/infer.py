@@ -25,6 +25,8 @@ from kdray.spec.experiment import Augment
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+#: The bytes of an image file.
+File = bytes
 #: Centre and width of the values of a DICOM image that are shown.
 Window = tuple[float, float]
 
@@ -87,7 +89,7 @@ class Predictor:
             raise ExplainError(f"class {name!r}", "the model knows no such class.", remedy)
         return self.classes.index(name)
 
-    def decode(self, data: bytes, max_pixels: int | None = None) -> Images:
+    def decode(self, data: File, max_pixels: int | None = None) -> Images:
         """Return an image file as the model sees it, ``[H, W, c]``, resized as for training.
 
         Args:
@@ -100,7 +102,7 @@ class Predictor:
         return self.fit(self.pixels(data, max_pixels))
 
     def pixels(
-        self, data: bytes, max_pixels: int | None = None, window: Window | None = None
+        self, data: File, max_pixels: int | None = None, window: Window | None = None
     ) -> Images:
         """Return the pixels of an image file at its own size, ``[H, W]`` or ``[H, W, 3]``.
 

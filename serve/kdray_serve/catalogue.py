@@ -1,75 +1,148 @@
-"""What a service serves, as the registry tells it; without loading any model."""
+"""What the registry tells of versions, without loading any of them."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
 from kdray import parts
 from kdray.registry import Registry
-from kdray.spec.service import ServedModel, Service
+from kdray.spec.service import Service
 from kdray.spec.strict import Part
-from kdray_serve.schema import Details, Input, Method
+from kdray.store import Store
+from kdray_serve.schema import Details, Input, Method, Share
+from kdray_serve.work import Key
 
-#: Name and version number of a served model.
-Key = tuple[str, int]
 
+@dataclass(frozen=True)
+class Standing:
+    """What may change about a name: which aliases and versions it has.
 
-def pinned(service: Service) -> Service:
-    """Return the service with every alias replaced by the version it points at now.
-
-    Replicas start at different times; a service must not change its models in between.
-
-    Raises:
-        RegistryError: A model, version or alias is not in the registry.
+    Args:
+        aliases: Alias -> version.
+        versions: Version numbers, rising.
     """
-    registry = Registry(service.registry)
-    models = tuple(
-        ServedModel(name=model.name, version=str(registry.resolve(model.name, model.version)))
-        for model in service.models
-    )
-    return service.model_copy(update={"models": tuple(dict.fromkeys(models))})
+
+    aliases: Mapping[str, int]
+    versions: tuple[int, ...]
 
 
-def details(service: Service) -> list[Details]:
-    """Return what is known of each model of a pinned service.
+class Catalogue:
+    """The versions of a registry; what never changes is read once.
 
-    Raises:
-        RegistryError: A model is not in the registry.
+    Args:
+        service: Names the registry, and the explanations on offer.
     """
-    registry = Registry(service.registry)
-    methods = [Method(name=part.name, title=_title(part)) for part in service.explain]
-    return [_details(registry, *key(model), methods) for model in service.models]
+
+    def __init__(self, service: Service) -> None:
+        self._registry = Registry(service.registry)
+        self._store = Store(service.registry)
+        self._methods = [_method(part) for part in service.explain]
+        self._lock = threading.Lock()
+        self._facts: dict[Key, dict[str, Any]] = {}
+
+    def standing(self, name: str) -> Standing:
+        """Return the aliases and versions of a name, as they are now.
+
+        Raises:
+            KdrayError: The registry cannot be read.
+        """
+        return Standing(self._registry.aliases(name), tuple(self._registry.versions(name)))
+
+    def resolve(self, name: str, version: str) -> int:
+        """Return the number that a version or alias stands for now.
+
+        Raises:
+            RegistryError: There is no such name, version or alias.
+        """
+        return self._registry.resolve(name, version)
+
+    def is_known(self, wanted: Key) -> bool:
+        """Return whether ``details`` would have to ask the registry."""
+        return wanted in self._facts
+
+    def details(
+        self, wanted: Key, standing: Standing | None = None, canary: Share | None = None
+    ) -> Details:
+        """Return what is known of a version.
+
+        Args:
+            wanted: Its name and number.
+            standing: Aliases and versions of the name; None: none are listed.
+            canary: The version that answers a share of its requests.
+
+        Raises:
+            RegistryError: There is no such version.
+        """
+        facts = self._read(wanted)
+        standing = standing or Standing({}, (wanted[1],))
+        side = facts["image_size"]
+        return Details(
+            name=wanted[0],
+            version=wanted[1],
+            aliases=[name for name, number in standing.aliases.items() if number == wanted[1]],
+            classes=facts["classes"],
+            input=Input(width=side, height=side, channels=facts["channels"]),
+            explanations=self._methods,
+            teacher=_teacher(facts["lineage"]),
+            calibrated=bool(facts["serving"].get("confidence")),
+            samples=len(_samples(facts)),
+            canary=canary,
+            id=facts["id"],
+            role=facts["role"],
+            architecture=facts["model"],
+            weights_sha256=facts["weights"]["sha256"],
+            lineage=facts["lineage"],
+            metrics=facts["metrics"],
+            card=facts["card"],
+            explanation_scores=facts["metrics"].get("explanations") or None,
+            versions=list(standing.versions),
+        )
+
+    def sample(self, wanted: Key, number: int) -> bytes | None:
+        """Return a sample image of a version, PNG; None where there are not so many."""
+        samples = _samples(self._read(wanted))
+        if not 0 <= number < len(samples):
+            return None
+        file = PurePosixPath(str(samples[number]["file"])).name  # the package's word, not a path
+        return self._store.read(f"{_folder(wanted)}/{file}")
+
+    def _read(self, wanted: Key) -> dict[str, Any]:
+        with self._lock:
+            known = self._facts.get(wanted)
+        if known is None:
+            serving = self._store.read_json(f"{_folder(wanted)}/serving.json")
+            known = {**self._registry.describe(*wanted), "serving": serving or {}}
+            with self._lock:
+                self._facts[wanted] = known
+        return known
 
 
-def key(model: ServedModel) -> Key:
-    """Return name and version number of a model of a pinned service."""
-    return model.name, int(model.version)
+def _folder(wanted: Key) -> str:
+    return f"{wanted[0]}/versions/{wanted[1]}"
 
 
-def _title(part: Part) -> str:
+def _samples(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return list(facts["serving"].get("samples") or ())
+
+
+def _teacher(lineage: Mapping[str, Any]) -> str | None:
+    teacher = lineage.get("teacher")
+    if isinstance(teacher, Mapping) and "version" in teacher:
+        return f"{teacher['name']}@{teacher['version']}"
+    return None
+
+
+def _method(part: Part) -> Method:
     """Return what an explanation does, in one line; of a preset with settings also its name."""
-    title = parts.header("explain", parts.canonical("explain", part).name).title
-    preset = parts.presets("explain").get(part.name)
-    if preset is None or not preset.params:
-        return title
-    called, colon, does = title.partition(":")
-    return f"{called} ({part.name}){colon}{does}"
-
-
-def _details(registry: Registry, name: str, version: int, methods: list[Method]) -> Details:
-    facts = registry.describe(name, version)
-    return Details(
-        name=name,
-        version=version,
-        aliases=[alias for alias, number in registry.aliases(name).items() if number == version],
-        classes=facts["classes"],
-        input=Input(
-            width=facts["image_size"], height=facts["image_size"], channels=facts["channels"]
-        ),
-        explanations=methods,
-        id=facts["id"],
-        role=facts["role"],
-        architecture=facts["model"],
-        weights_sha256=facts["weights"]["sha256"],
-        lineage=facts["lineage"],
-        metrics=facts["metrics"],
-        card=facts["card"],
+    header = parts.header("explain", parts.canonical("explain", part).name)
+    title, preset = header.title, parts.presets("explain").get(part.name)
+    if preset is not None and preset.params:
+        called, colon, does = title.partition(":")
+        title = f"{called} ({part.name}){colon}{does}"
+    return Method(
+        name=part.name, title=title, needs_class=bool(header.constants.get("CLASSWISE", True))
     )

@@ -94,7 +94,7 @@ def fingerprint(upload: Upload) -> str:
     """Return the SHA-256 of an image file, or of pixels, hexadecimal."""
     content = upload.content
     if isinstance(content, np.ndarray):
-        return hashlib.sha256(np.ascontiguousarray(content)).hexdigest()
+        return hashlib.sha256(content.tobytes()).hexdigest()
     return hashlib.sha256(content).hexdigest()
 
 

@@ -163,9 +163,7 @@ def preview(pixels: Pixels) -> bytes:
 
 def encoded(answer: Mapping[str, Any]) -> bytes:
     """Return an answer as JSON."""
-    return json.dumps(answer, ensure_ascii=False, allow_nan=False, separators=_TIGHT).encode(
-        "utf-8", "replace"
-    )
+    return _JSON.encode(answer).encode("utf-8", "replace")
 
 
 def _against(service: Service, image: Upload, beside: Beside, *, raw: bool) -> dict[str, Any]:
@@ -210,4 +208,4 @@ def _ascii(text: str) -> str:
 
 
 _AGREEMENT = ("pearson", "ssim", "iou20")
-_TIGHT = (",", ":")
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))

@@ -9,6 +9,7 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from pathlib import Path
 from typing import Protocol
@@ -152,7 +153,7 @@ class Anybody:
     def admit(self, headers: Headers, address: str) -> tuple[str, frozenset[str]]:
         """Return a name for anybody, and all roles."""
         host = headers.get(b"host", b"").decode("latin-1")
-        if not is_loopback(_host_name(host)):
+        if not _is_here(host):
             detail = f"This service answers as localhost or 127.0.0.1 only, not as {host!r}."
             raise Refusal(403, detail)
         origin = headers.get(b"origin", b"").decode("latin-1")
@@ -217,12 +218,13 @@ def _unknown(detail: str, *, wrong: bool = False) -> Refusal:
     return Refusal(401, detail, {"WWW-Authenticate": challenge})
 
 
-def _host_name(host: str) -> str:
-    """Return the name in a ``Host`` header, without port and brackets."""
+@lru_cache(maxsize=64)
+def _is_here(host: str) -> bool:
+    """Return whether a ``Host`` header names this machine, with or without a port."""
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        return is_loopback(urlsplit(f"//{host}").hostname or "")
     except ValueError:
-        return ""
+        return False
 
 
 def _network(address: str) -> str:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from kdray_serve import bodies
 from kdray_serve.desk import Desk
+from kdray_serve.direct import Direct
 from kdray_serve.documented import answers, images_in
 from kdray_serve.routes.models import ModelName
 from kdray_serve.schema import Predictions
@@ -21,7 +22,7 @@ def router(desk: Desk) -> APIRouter:
     Args:
         desk: Who answers.
     """
-    routes = APIRouter(tags=["answers"])
+    routes = APIRouter(tags=["answers"], route_class=Direct)
     service = desk.service
 
     @routes.post(

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from kdray_serve import bodies
 from kdray_serve.desk import Desk
+from kdray_serve.direct import Direct
 from kdray_serve.documented import answers, images_in
 from kdray_serve.uploads import read_form
 from kdray_serve.visit import caller_of
@@ -19,7 +20,7 @@ def router(desk: Desk) -> APIRouter:
     Args:
         desk: Who decodes.
     """
-    routes = APIRouter(tags=["answers"])
+    routes = APIRouter(tags=["answers"], route_class=Direct)
 
     @routes.post(
         "/v1/preview",

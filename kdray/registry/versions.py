@@ -11,19 +11,33 @@ import json
 import re
 import shutil
 import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kdray.errors import RegistryError
+from kdray.registry.aliases import CHAMPION, Aliases, Seen
 from kdray.registry.card import model_card
-from kdray.registry.package import check_file, checksum, read_package
+from kdray.registry.package import MANIFEST, check_file, checksum, read_package
 from kdray.registry.serving import MANIFEST as SERVING
 from kdray.registry.serving import told
 from kdray.store import DONE, Store
 
-#: The alias of the version that is served unless another is named.
-CHAMPION = "champion"
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Pointed:
+    """Where an alias pointed.
+
+    Args:
+        version: Number of the version; 0: nowhere.
+        seen: What the alias file held.
+    """
+
+    version: int
+    seen: Seen
 
 
 class Registry:
@@ -36,23 +50,34 @@ class Registry:
     def __init__(self, uri: str) -> None:
         self.uri = uri
         self._store = Store(uri)
+        self._aliases = Aliases(self._store)
 
     def names(self) -> list[str]:
         """Return the names that have a version, sorted."""
-        return [
-            name for name in self._store.list() if _NAME.fullmatch(name) and self.versions(name)
-        ]
+        found = self._store.list()
+        return [name for name in found if _NAME.fullmatch(name) and self.versions(name)]
 
     def versions(self, name: str) -> list[int]:
         """Return the version numbers of a name, rising; empty where there is none."""
-        found = self._numbers(self._checked(name))
-        return [n for n in found if self._store.exists(f"{self._folder(name, n)}/{DONE}")]
+        files = self._store.sizes(f"{self._checked(name)}/versions")
+        numbers = [file.removesuffix(f"/{DONE}") for file in files if file.endswith(f"/{DONE}")]
+        return sorted(int(number) for number in numbers if number.isdigit())
 
     def aliases(self, name: str) -> dict[str, int]:
         """Return alias -> version of a name."""
-        files = self._store.list(f"{self._checked(name)}/aliases")
-        aliases = [file.removesuffix(".json") for file in files if file.endswith(".json")]
-        return {alias: self._alias(name, alias)[1]["version"] for alias in aliases}
+        aliases = self._aliases.names(self._checked(name))
+        return {alias: self._aliases.read(name, alias)[1]["version"] for alias in aliases}
+
+    def history(self, name: str, alias: str = CHAMPION) -> list[dict[str, Any]]:
+        """Return the moves of an alias, oldest first.
+
+        Returns:
+            ``time`` (UTC), ``action`` (``promote`` or ``rollback``), ``version``, and where there
+            are any ``reason`` and ``conditions`` (``kdray.registry.gate.Condition``). Moves of
+            kdray before 0.2 are not told.
+        """
+        self._versions(name)
+        return self._aliases.history(name, alias)
 
     def resolve(self, name: str, version_or_alias: str = CHAMPION) -> int:
         """Return the version number that a number or an alias stands for.
@@ -85,16 +110,28 @@ class Registry:
         Raises:
             RegistryError: There is no such version, or it has no ``model.json``.
         """
-        folder = self._folder(name, self.resolve(name, str(version)))
-        manifest = self._store.read_json(f"{folder}/model.json")
+        manifest = self._json(name, self.resolve(name, str(version)), MANIFEST)
         if manifest is None:
-            raise RegistryError(f"{self.uri}/{folder}/model.json", "this file is missing.")
-        metrics = self._store.read_json(f"{folder}/metrics.json") or {}
-        card = (self._store.read(f"{folder}/card.md") or b"").decode()
+            where = self._store.called(f"{self._folder(name, version)}/{MANIFEST}")
+            raise RegistryError(where, "this file is missing.")
         named = manifest.get("serving")
-        serving = told(self._store.read_json(f"{folder}/{SERVING}") or {}) if named else None
-        known = {"serving": serving, "metrics": metrics, "card": card}
+        known = {
+            "serving": told(self._json(name, version, SERVING) or {}) if named else None,
+            "metrics": self._json(name, version, "metrics.json") or {},
+            "card": (self.read(name, version, "card.md") or b"").decode(),
+        }
         return {"name": name, "version": version, **manifest, **known}
+
+    def read(self, name: str, version: int, file: str) -> bytes | None:
+        """Return a file of a version without the others, not compared with its checksum.
+
+        Args:
+            name: Name of the model.
+            version: Number of a version.
+            file: Name of the file; None is returned where the version has none of this name.
+        """
+        plain = Path(file).name == file and file not in ("", ".", "..")
+        return self._store.read_in(self._folder(name, version), file) if plain else None
 
     def fetch(self, name: str, version: int) -> Path:
         """Return a local folder of a version, every file compared with its checksum.
@@ -103,9 +140,15 @@ class Registry:
             RegistryError: There is no such version, or a file is missing or damaged.
         """
         folder = self._folder(name, self.resolve(name, str(version)))
+        files: dict[str, str] = self._store.finished(folder)["files"]
         path = self._store.fetch(folder)
-        for file, sha256 in self._store.result(folder)["files"].items():  # type: ignore[index]
-            check_file(path, file, sha256)
+        try:
+            _check(path, files)
+        except RegistryError:
+            if self._store.is_local:
+                raise
+            path = self._store.fetch(folder, again=True)  # perhaps only the copy was damaged
+            self._check_remote(folder, path, files)
         return path
 
     def add(self, name: str, folder: Path, *, key: str) -> int:
@@ -137,36 +180,52 @@ class Registry:
                 record["files"] |= {file.name: checksum(file) for file in sorted(target.iterdir())}
             # Another writer may have taken the number; then publish kept theirs, and we try again.
 
-    def promote(self, name: str, version: int, alias: str = CHAMPION) -> None:
+    def pointed(self, name: str, alias: str = CHAMPION) -> Pointed:
+        """Return where an alias points now, to promote only if it does not move meanwhile.
+
+        Raises:
+            RegistryError: The alias is not allowed.
+        """
+        if not _NAME.fullmatch(alias) or alias.isdigit():
+            problem = f"{alias!r} cannot be an alias."
+            raise RegistryError(self._at(name), problem, "Use lower-case letters, digits and '-'.")
+        seen = self._aliases.read(self._checked(name), alias)
+        return Pointed(int(seen[1]["version"]), seen)
+
+    def promote(
+        self,
+        name: str,
+        version: int,
+        alias: str = CHAMPION,
+        *,
+        note: Mapping[str, Any] | None = None,
+        since: Pointed | None = None,
+    ) -> None:
         """Let an alias point at a version; where it pointed before is remembered.
+
+        Args:
+            name: Name of the model.
+            version: Number of a version.
+            alias: The alias.
+            note: What the history says besides: ``reason`` and ``conditions``.
+            since: What ``pointed`` gave; None: now.
 
         Raises:
             RegistryError: There is no such version, the alias is not allowed, or another promotion
                 moved it at the same moment.
         """
-        if not _NAME.fullmatch(alias) or alias.isdigit():
-            problem = f"{alias!r} cannot be an alias."
-            raise RegistryError(self._at(name), problem, "Use lower-case letters, digits and '-'.")
+        since = since or self.pointed(name, alias)
         number = self.resolve(name, str(version))
-        before, now = self._alias(name, alias)
-        if now["version"] != number:
-            history = [*now["history"], now["version"]] if now["version"] else []
-            self._move(name, alias, before, {"version": number, "history": history})
+        self._aliases.promote(name, alias, number, since.seen, note or {})
 
-    def rollback(self, name: str, alias: str = CHAMPION) -> int:
+    def rollback(self, name: str, alias: str = CHAMPION, reason: str = "") -> int:
         """Let an alias point at the version before; return that version.
 
         Raises:
             RegistryError: There is no such alias, or nothing before it.
         """
         self._versions(name)
-        before, now = self._alias(name, alias)
-        if not now["history"]:
-            problem = f"the alias {alias!r} has pointed at no other version."
-            raise RegistryError(self._at(name), problem, "Use `kdray registry promote`.")
-        *history, number = now["history"]
-        self._move(name, alias, before, {"version": number, "history": history})
-        return int(number)
+        return self._aliases.rollback(name, alias, reason)
 
     def export(self, name: str, version: int, target: Path) -> None:
         """Copy a version to a new folder.
@@ -198,17 +257,21 @@ class Registry:
             close = difflib.get_close_matches(name, names, n=1)
             known = f"Did you mean {close[0]!r}?" if close else f"It has: {', '.join(names)}."
             remedy = known if names else "It is empty: a job with `promote` fills it."
-            raise RegistryError(self.uri, f"the registry has no model {name!r}.", remedy)
+            raise RegistryError(
+                self._store.called(), f"the registry has no model {name!r}.", remedy
+            )
         return versions
 
     def _checked(self, name: str) -> str:
         if not _NAME.fullmatch(name):
             remedy = "Use lower-case letters, digits, '-' and '.'."
-            raise RegistryError(self.uri, f"{name!r} cannot be the name of a model.", remedy)
+            raise RegistryError(
+                self._store.called(), f"{name!r} cannot be the name of a model.", remedy
+            )
         return name
 
     def _at(self, name: str) -> str:
-        return f"{self.uri}/{name}"
+        return self._store.called(name)
 
     def _folder(self, name: str, version: int) -> str:
         return f"{name}/versions/{version}"
@@ -217,16 +280,16 @@ class Registry:
         record = self._store.result(self._folder(name, version)) or {}
         return str(record.get("key", ""))
 
-    def _alias(self, name: str, alias: str) -> tuple[bytes | None, dict[str, Any]]:
-        """Return the bytes of an alias file and what they say; version 0 where there is none."""
-        raw = self._store.read(f"{name}/aliases/{alias}.json")
-        return raw, {"version": 0, "history": []} if raw is None else json.loads(raw)
+    def _check_remote(self, folder: str, path: Path, files: Mapping[str, str]) -> None:
+        try:
+            _check(path, files)
+        except RegistryError as error:  # the user has to know the file that it is a copy of
+            where = self._store.called(f"{folder}/{Path(error.where).name}")
+            raise RegistryError(where, error.problem, error.remedy) from error
 
-    def _move(self, name: str, alias: str, before: bytes | None, now: dict[str, Any]) -> None:
-        file = f"{name}/aliases/{alias}.json"
-        if not self._store.replace(file, before, json.dumps(now).encode()):
-            problem = f"someone else moved the alias {alias!r} at the same moment."
-            raise RegistryError(self._at(name), problem, "Look where it points, and repeat.")
+    def _json(self, name: str, version: int, file: str) -> Any | None:
+        data = self.read(name, version, file)
+        return None if data is None else json.loads(data)
 
 
 def locate(model: str, registry: str = "registry") -> tuple[Path, str]:
@@ -251,3 +314,8 @@ def _copy(folder: Path, target: Path) -> None:
     for file in sorted(folder.iterdir()):
         if file.is_file() and not file.name.startswith(".") and file.name != DONE:
             shutil.copyfile(file, target / file.name)
+
+
+def _check(folder: Path, files: Mapping[str, str]) -> None:
+    for file, sha256 in files.items():
+        check_file(folder, file, sha256)

@@ -6,8 +6,8 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -145,29 +145,46 @@ def test_aliases_move_on_their_own(three: Registry) -> None:
     assert three.aliases("brain") == {"candidate": 2, "champion": 1}
 
 
-def test_an_alias_file_holds_version_and_history(three: Registry, tmp_path: Path) -> None:
+def test_the_history_tells_when_and_why_an_alias_moved(three: Registry) -> None:
     three.promote("brain", 1)
-    three.promote("brain", 2)
+    three.promote("brain", 2, note={"reason": "better on scanner B", "conditions": []})
+    three.rollback("brain", reason="worse on scanner A")
+    moves = three.history("brain")
+    assert [(move["action"], move["version"], move.get("reason")) for move in moves] == [
+        ("promote", 1, None),
+        ("promote", 2, "better on scanner B"),
+        ("rollback", 1, "worse on scanner A"),
+    ]
+    times = [datetime.fromisoformat(move["time"]) for move in moves]
+    assert times == sorted(times)
+    assert times[0].utcoffset() == timedelta(0)
+    assert three.history("brain", "other") == []
+
+
+def test_an_alias_of_an_older_kdray_is_read_and_moved(three: Registry, tmp_path: Path) -> None:
     file = tmp_path / "registry" / "brain" / "aliases" / "champion.json"
-    assert json.loads(file.read_text()) == {"version": 2, "history": [1]}
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"version": 2, "history": [1]}))
+    assert three.history("brain") == []
+    assert three.rollback("brain") == 1
+    assert [move["action"] for move in three.history("brain")] == ["rollback"]
 
 
-def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(
-    three: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(three: Registry) -> None:
     three.promote("brain", 1)
     rival = Registry(three.uri)
-    read = three._alias
-
-    def read_then_lose(name: str, alias: str) -> tuple[bytes | None, dict[str, Any]]:
-        seen = read(name, alias)
-        rival.promote("brain", 2)
-        return seen
-
-    monkeypatch.setattr(three, "_alias", read_then_lose)
+    seen = three.pointed("brain")
+    rival.promote("brain", 2)
     with pytest.raises(RegistryError, match="someone else moved"):
-        three.promote("brain", 3)
+        three.promote("brain", 3, since=seen)
+    assert seen.version == 1
     assert rival.aliases("brain") == {"champion": 2}
+
+
+def test_a_file_of_a_version_is_read_without_the_others(three: Registry) -> None:
+    assert (three.read("brain", 1, "card.md") or b"").startswith(b"# brain, version 1")
+    assert three.read("brain", 1, "none.png") is None
+    assert three.read("brain", 1, "../../aliases/champion.json") is None
 
 
 @pytest.mark.parametrize("version", ["2", "champion"])

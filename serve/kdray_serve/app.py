@@ -19,15 +19,16 @@ from kdray_serve.gate import Gate
 from kdray_serve.keeping import Keeping
 from kdray_serve.keys import guard_of
 from kdray_serve.refusal import Refusal
-from kdray_serve.routes import explain, health, models, predict, preview, status
+from kdray_serve.routes import explain, health, kserve, models, oip, predict, preview, status
 from kdray_serve.routes.page import add_page
 from kdray_serve.visit import Listener
 
 _DESCRIPTION = f"""Classifies images and shows where the model looked.
 
-{NOTICE} Errors are `application/problem+json` with a `detail` in plain words. Every answer has
-the header `X-Request-ID`, taken from the request if it has a short one."""
-_TAGS = ("answers", "models", "service", "health")
+{NOTICE} Errors are `application/problem+json` with a `detail` in plain words; those of
+`/v2` and of `:predict` and `:explain` are in the form of these protocols. Every answer has the
+header `X-Request-ID`, taken from the request if it has a short one."""
+_TAGS = ("answers", "models", "service", "health", "open inference protocol", "kserve v1")
 #: Makes the routes of a group.
 Routes = Callable[[Desk], APIRouter]
 ROUTES: tuple[Routes, ...] = (
@@ -37,6 +38,8 @@ ROUTES: tuple[Routes, ...] = (
     models.router,
     status.router,
     health.router,
+    oip.router,
+    kserve.router,
 )
 
 

@@ -12,7 +12,7 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ from kdray import __version__
 from kdray.served import audit
 from kdray.store import Store
 from kdray_serve.background import Background
+from kdray_serve.meter import Answered
 from kdray_serve.refusal import Refusal
+from kdray_serve.work import Predicted
 
 _LOG = logging.getLogger("kdray.audit")
 #: Objects of a remote storage are written this often, or with this many lines.
@@ -82,9 +84,60 @@ class AuditLog:
         self._chain.close()
 
 
+def lines_of(answered: Answered, flag_above: float) -> Iterator[dict[str, Any]]:
+    """Yield what the log says of a request that was answered: one line for each image.
+
+    Args:
+        answered: The request and its answer.
+        flag_above: Score from which on an image is said to be unlike the training images.
+    """
+    common = {
+        "when": _iso(datetime.fromtimestamp(answered.when, UTC)),
+        "who": answered.caller.name,
+        "request_id": answered.caller.request_id,
+        "route": answered.route,
+        "model": answered.key[0],
+        "version": answered.key[1],
+        "weights_sha256": answered.weights_sha256,
+        "canary": answered.is_canary,
+    }
+    looked = _looked(answered)
+    for predicted in answered.predicted:
+        said = {**_said(answered.classes, predicted, flag_above), **looked}
+        yield {**common, "image_sha256": predicted.sha256, "answer": said}
+
+
 def now() -> str:
     """Return the time, UTC, ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return _iso(datetime.now(UTC))
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _said(classes: Sequence[str], predicted: Predicted, flag_above: float) -> dict[str, Any]:
+    place, places, score = predicted.place, predicted.prediction_set, predicted.ood_score
+    return {
+        "class": classes[place],
+        "probability": round(float(predicted.probabilities[place]), 6),
+        "set": None if places is None else [classes[member] for member in places],
+        "ood_score": None if score is None else round(float(score), 6),
+        "ood": None if score is None else score > flag_above,
+    }
+
+
+def _looked(answered: Answered) -> dict[str, Any]:
+    """Return which explanation was shown; nothing of a request for none."""
+    explained = answered.explained
+    if explained is None:
+        return {}
+    beside = explained.beside
+    return {
+        "method": explained.mapped.method,
+        "explained": [answered.classes[place] for place in explained.mapped.places],
+        "against": None if beside is None else f"{beside.model[0]}@{beside.model[1]}",
+    }
 
 
 class _Chain:

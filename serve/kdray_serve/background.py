@@ -100,6 +100,10 @@ class Background(Generic[Item]):
                 if is_last:
                     return False
                 self._closing.wait(_RETRY_S)
+            except Exception:  # ours, not the storage's: the same again would fail for ever
+                _LOG.exception("%s: %d entries are lost", self._name, len(items))
+                self._writing = 0
+                return True
             else:
                 self._writing = 0
                 return True

@@ -9,7 +9,7 @@ const RULES = [
   [/^>/, quote],
   [/^\s*([-*+]|\d+[.)]) /, list],
 ];
-const INLINE = /`([^`]+)`|\*\*(.+?)\*\*|\*([^*\s][^*]*)\*|!?\[([^\]]*)\]\(([^)\s]*)\)/;
+const INLINE = /`([^`]+)`|\*\*(.+?)\*\*|\*([^*\s][^*]*)\*|(!?)\[([^\]]*)\]\(([^)\s]*)\)/;
 
 /** Return a document fragment; the highest heading has the level `top`. */
 export function markdown(text, top = 3) {
@@ -88,17 +88,17 @@ function paragraph(lines) {
 function inline(text) {
   const found = INLINE.exec(text);
   if (!found) return text ? [text] : [];
-  const [whole, literal, strong, emphasis, label, address] = found;
+  const [whole, literal, strong, emphasis, mark, label, address] = found;
   const before = text.slice(0, found.index);
   const rest = inline(text.slice(found.index + whole.length));
-  return [...(before ? [before] : []), styled({ literal, strong, emphasis, label, address }), ...rest];
+  return [...(before ? [before] : []), styled({ literal, strong, emphasis, mark, label, address }), ...rest];
 }
 
-function styled({ literal, strong, emphasis, label, address }) {
+function styled({ literal, strong, emphasis, mark, label, address }) {
   if (literal !== undefined) return make("code", {}, literal);
   if (strong !== undefined) return make("strong", {}, ...inline(strong));
   if (emphasis !== undefined) return make("em", {}, ...inline(emphasis));
   // Only the web, and never by itself: pictures of elsewhere stay their names.
-  if (!/^https?:\/\//.test(address)) return label;
+  if (mark || !/^https?:\/\//.test(address)) return label;
   return make("a", { href: address, rel: "noopener noreferrer", target: "_blank" }, label || address);
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ from kdray import parts
 from kdray.registry import Registry
 from kdray.spec.service import Service
 from kdray.spec.strict import Part
-from kdray.store import Store
 from kdray_serve.schema import Details, Input, Method, Share
 from kdray_serve.work import Key
 
@@ -39,7 +39,6 @@ class Catalogue:
 
     def __init__(self, service: Service) -> None:
         self._registry = Registry(service.registry)
-        self._store = Store(service.registry)
         self._methods = [_method(part) for part in service.explain]
         self._lock = threading.Lock()
         self._facts: dict[Key, dict[str, Any]] = {}
@@ -108,21 +107,17 @@ class Catalogue:
         if not 0 <= number < len(samples):
             return None
         file = PurePosixPath(str(samples[number]["file"])).name  # the package's word, not a path
-        return self._store.read(f"{_folder(wanted)}/{file}")
+        return self._registry.read(*wanted, file)
 
     def _read(self, wanted: Key) -> dict[str, Any]:
         with self._lock:
             known = self._facts.get(wanted)
         if known is None:
-            serving = self._store.read_json(f"{_folder(wanted)}/serving.json")
-            known = {**self._registry.describe(*wanted), "serving": serving or {}}
+            serving = json.loads(self._registry.read(*wanted, "serving.json") or b"{}")
+            known = {**self._registry.describe(*wanted), "serving": serving}
             with self._lock:
                 self._facts[wanted] = known
         return known
-
-
-def _folder(wanted: Key) -> str:
-    return f"{wanted[0]}/versions/{wanted[1]}"
 
 
 def _samples(facts: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -16,7 +16,6 @@ from kdray.spec.keys import ApiKey
 from kdray_serve.desk import Desk
 from kdray_serve.documented import add_document, name_of
 from kdray_serve.gate import Gate
-from kdray_serve.keeping import Keeping
 from kdray_serve.keys import guard_of
 from kdray_serve.refusal import Refusal
 from kdray_serve.routes import explain, health, kserve, models, oip, predict, preview, status
@@ -62,7 +61,6 @@ def create_app(
         JobError: The keys cannot be read, or there are none.
     """
     service = desk.service
-    desk = Keeping(desk) if service.store_uploads else desk
     app = FastAPIOffline(
         docs_url=None,
         redoc_url=None,

@@ -6,6 +6,7 @@ from kdray.spec.service import Service
 from kdray.store import Store
 from kdray_serve.audit import AuditLog, lines_of
 from kdray_serve.feedback import FeedbackLog, Recent
+from kdray_serve.keeping import Keeper
 from kdray_serve.logs import AccessLog
 from kdray_serve.meter import Answered, LineName
 from kdray_serve.metrics import Metrics
@@ -26,6 +27,7 @@ class Observed:
         store = Store(service.storage)
         self._flag_above = service.ood.flag_above
         self._audit = AuditLog(store, service.name) if service.audit else None
+        self._keeper = Keeper(store, service.name) if service.store_uploads else None
         self._log = AccessLog()
         #: The counts; also the meter of the desk's lines and shelf.
         self.metrics = Metrics(service.ood.flag_above)
@@ -45,6 +47,8 @@ class Observed:
         if self._audit is not None:
             for line in lines_of(answered, self._flag_above):
                 self._audit.note(line)
+        if self._keeper is not None:
+            self._keeper.answered(answered)
         self.recent.note(answered)
         self.metrics.answered(answered)
 
@@ -62,5 +66,7 @@ class Observed:
     def close(self) -> None:
         """Write down what waits; to be called before the process ends."""
         self.feedback.close()
+        if self._keeper is not None:
+            self._keeper.close()
         if self._audit is not None:
             self._audit.close()

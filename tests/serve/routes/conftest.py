@@ -179,7 +179,9 @@ class Served:
     def ask(self, method: str, path: str, **content: Any) -> httpx.Response:
         async def asked() -> httpx.Response:
             transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
-            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://127.0.0.1:8000"
+            ) as client:
                 return await client.request(method, path, **content)
 
         return asyncio.run(asked())

@@ -1,15 +1,18 @@
-"""The application on Ray Serve: an ingress, a pool that predicts, a pool that explains.
+"""The application on Ray Serve: replicas that speak HTTP and predict, and others that explain.
 
-Both pools hold all models of the service and scale on their own, so explanations cannot make
-predictions wait.
+A prediction goes from Serve's proxy to one replica and back, which is all that Serve can do in
+one hop. Explanations have replicas of their own, so that they cannot make predictions wait; both
+kinds hold the models they need and scale on their own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
 
 from fastapi import FastAPI
 from ray import serve
@@ -21,15 +24,24 @@ from ray.serve.exceptions import (
 )
 from ray.serve.handle import DeploymentHandle
 
+from kdray.errors import KdrayError
+from kdray.spec.keys import ApiKey
 from kdray.spec.service import Service
-from kdray_serve.app import create_app
-from kdray_serve.catalogue import Key, details, pinned
+from kdray_serve.cluster import LOG_PIPE
+from kdray_serve.counter import make_worker
+from kdray_serve.explaining import RETRY_SECONDS, Here
+from kdray_serve.follow import Follower
+from kdray_serve.logs import set_up
 from kdray_serve.refusal import Refusal, busy
-from kdray_serve.schema import Explanation, Prediction
+from kdray_serve.whole import Whole
+from kdray_serve.work import Explained, Key, Upload, Wish
 
-Result = TypeVar("Result")
+_GONE = (RayActorError, DeploymentUnavailableError, ReplicaUnavailableError)
 _READY_SECONDS = 10.0
-_EXPLAIN_RETRY_SECONDS = 5
+#: Requests besides those that wait for a model: pages, facts, health.
+_BESIDES = 64
+#: How long a replica that is stopped may take for what it is answering, seconds.
+_DRAIN_SECONDS = 30.0
 
 
 def application(spec: dict[str, Any]) -> serve.Application:
@@ -39,146 +51,167 @@ def application(spec: dict[str, Any]) -> serve.Application:
     the spec as ``args``.
 
     Raises:
-        RegistryError: A model, version or alias is not in the registry.
+        ValidationError: The spec has a mistake; Ray's own checks would let typos pass.
+        ValueError: ``auth`` is null: nobody would see a key that is made at the start.
     """
-    service = pinned(Service.model_validate_json(json.dumps(spec)))
-    predicting = _pool("predict", service).bind(service.model_dump_json(), explain=False)
-    explaining = _pool("explain", service).bind(service.model_dump_json(), explain=True)
-    ingress = serve.deployment(serve.ingress()(Ingress)).options(
-        name="http",
-        num_replicas=1,
-        ray_actor_options={"num_cpus": 0},
-        # The pools have the queues; the ingress only must not be the narrow place before them.
-        max_ongoing_requests=4 * service.limits.max_queued_requests + 16,
+    service = Service.model_validate_json(json.dumps(spec))
+    if service.auth is None:
+        raise ValueError("auth: name the keys, as {file: ...} or {environment: ...}")
+    return build(service)
+
+
+def build(service: Service, keys: Sequence[ApiKey] = ()) -> serve.Application:
+    """Return the Serve application of a service.
+
+    Args:
+        service: What is served.
+        keys: The keys made at the start, where the service's ``auth`` is null; only hashes.
+    """
+    spec, kept = service.model_dump_json(), [key.model_dump_json() for key in keys]
+    limits = service.limits
+    explaining = _deployment(Explainer, "explain", service, limits.max_queued_requests)
+    http = _deployment(
+        serve.ingress()(Http), "http", service, 2 * limits.max_queued_requests + _BESIDES
     )
-    return ingress.bind(service.model_dump_json(), predicting, explaining)
+    return http.bind(spec, kept, explaining.bind(spec))
 
 
-class Ingress:
-    """Speaks HTTP and hands the work to the pools.
-
-    Args:
-        spec: The pinned service, JSON.
-        predicting: The pool that predicts.
-        explaining: The pool that explains.
-    """
-
-    def __init__(
-        self, spec: str, predicting: DeploymentHandle, explaining: DeploymentHandle
-    ) -> None:
-        self._service = Service.model_validate_json(spec)
-        self._answers = Pools(predicting, explaining)
-
-    def __serve_build_asgi_app__(self) -> FastAPI:
-        """Return the HTTP application; Serve asks for it after the constructor."""
-        return create_app(details(self._service), self._answers, self._service.limits)
-
-
-class Replica:
-    """Models in a process of its own.
+class Http:
+    """Speaks HTTP and predicts.
 
     Args:
-        spec: The pinned service, JSON.
-        explain: Whether it is of the pool that explains.
+        spec: The service, JSON.
+        keys: The keys made at the start, JSON.
+        explaining: The replicas that explain.
     """
 
-    def __init__(self, spec: str, *, explain: bool) -> None:
-        import torch  # seconds to import: only the replicas need them
+    def __init__(self, spec: str, keys: list[str], explaining: DeploymentHandle) -> None:
+        service = _begun(spec)
+        made = [ApiKey.model_validate_json(key) for key in keys]
+        self._whole = Whole(service, made, Elsewhere(explaining))
+        self._begun: asyncio.Task[None] | None = None
 
-        from kdray_serve.service import Models
+    async def __serve_build_asgi_app__(self) -> FastAPI:
+        """Return the HTTP application once the models are loaded."""
+        await self._whole.start()
+        return self._whole.app
 
-        service = Service.model_validate_json(spec)
-        torch.set_num_threads(max(1, int(service.cpus_per_replica)))
-        self._models = Models(service)
-        self._models.warm_up(explain=explain)
+    def check_health(self) -> None:
+        """Raise what is wrong; Serve replaces the replica then."""
+        self._whole.desk.models()
 
-    async def predict(self, model: Key, data: bytes) -> Prediction | Refusal:
-        """Return the probabilities for an image file."""
-        return await _outcome(lambda: self._models.predict(model, data))
+    async def __del__(self) -> None:
+        """Write down what waits, before Serve ends the process."""
+        await self._whole.close()
 
-    async def explain(
-        self, model: Key, data: bytes, method: str | None, target: str | None
-    ) -> Explanation | Refusal:
-        """Return probabilities and heat map for an image file."""
-        return await _outcome(lambda: self._models.explain(model, data, method, target))
+
+class Explainer:
+    """Explains.
+
+    Args:
+        spec: The service, JSON.
+    """
+
+    def __init__(self, spec: str) -> None:
+        service = _begun(spec)
+        self._service = service
+        worker = make_worker(service)
+        self._here = Here(worker, service.limits)
+        self._follower = Follower(service, worker.warm)
+        self._follower.look()
+        self._following: asyncio.Task[None] | None = None
+
+    async def explain(self, key: Key, image: Upload, wish: Wish) -> Explained | Refusal:
+        """Return what a version says of an image, and where it looked; or why not."""
+        self._follow()
+        try:
+            return await self._here.explain(key, image, wish)
+        except Refusal as refusal:
+            return refusal  # a value too, not a failure of the replica
 
     async def ready(self) -> bool:
         """Return True: the constructor has loaded the models."""
+        self._follow()
         return True
 
+    def _follow(self) -> None:
+        """Load new versions before they are asked for; begun here, where there is a loop."""
+        if self._following is None and self._service.refresh_seconds:
+            self._following = asyncio.get_running_loop().create_task(self._look_again())
 
-class Pools:
-    """Answers by the replicas of two pools.
+    async def _look_again(self) -> None:
+        while True:
+            await asyncio.sleep(self._service.refresh_seconds)
+            with suppress(KdrayError, OSError):
+                await asyncio.to_thread(self._follower.look)
+
+
+class Elsewhere:
+    """Explanations by other replicas.
 
     Args:
-        predicting: The pool that predicts.
-        explaining: The pool that explains.
+        replicas: Their handle.
     """
 
-    def __init__(self, predicting: DeploymentHandle, explaining: DeploymentHandle) -> None:
-        self._predicting = predicting
-        self._explaining = explaining
+    def __init__(self, replicas: DeploymentHandle) -> None:
+        self._replicas = replicas
 
-    async def predict(self, model: Key, data: bytes) -> Prediction:
-        """Return the probabilities for an image file, or raise a Refusal."""
-        answer: Prediction = await _asked(
-            "predictions", 1, lambda: self._predicting.predict.remote(model, data)
-        )
-        return answer
-
-    async def explain(
-        self, model: Key, data: bytes, method: str | None, target: str | None
-    ) -> Explanation:
-        """Return probabilities and heat map for an image file, or raise a Refusal."""
-        answer: Explanation = await _asked(
-            "explanations",
-            _EXPLAIN_RETRY_SECONDS,
-            lambda: self._explaining.explain.remote(model, data, method, target),
-        )
+    async def explain(self, key: Key, image: Upload, wish: Wish) -> Explained:
+        """Return what a version says of an image, and where it looked, or raise a Refusal."""
+        try:
+            answer: Explained | Refusal = await self._replicas.explain.remote(key, image, wish)
+        except BackPressureError:
+            raise busy("explanations", RETRY_SECONDS) from None
+        except _GONE as error:
+            detail = "The process that was to answer has ended; another takes its place."
+            headers = {"Retry-After": str(RETRY_SECONDS)}
+            raise Refusal(503, f"{detail} Try again.", headers) from error
+        if isinstance(answer, Refusal):
+            raise answer
         return answer
 
     async def ready(self) -> bool:
-        """Return whether a replica of each pool answers."""
-        pools = (self._predicting, self._explaining)
+        """Return whether a replica answers."""
         try:
             async with asyncio.timeout(_READY_SECONDS):
-                return all([await pool.ready.remote() for pool in pools])
-        except (TimeoutError, RayActorError, DeploymentUnavailableError, ReplicaUnavailableError):
+                return bool(await self._replicas.ready.remote())
+        except (TimeoutError, *_GONE):
             return False
         except BackPressureError:
             return True  # full of work, so it is there
 
 
-def _pool(name: str, service: Service) -> serve.Deployment:
+def _deployment(kind: Any, name: str, service: Service, most: int) -> serve.Deployment:
+    """Return a deployment.
+
+    Args:
+        kind: Its class.
+        name: What Serve calls it.
+        service: Of which ``autoscaling`` says how many replicas it has.
+        most: Requests at once in one replica; the replica itself refuses before, with a reason.
+    """
     scaling = service.autoscaling
     replicas: dict[str, Any] = {"num_replicas": scaling.min_replicas}
     if scaling.max_replicas > scaling.min_replicas:
         replicas = {"autoscaling_config": scaling.model_dump()}
-    return serve.deployment(Replica).options(
+    return serve.deployment(kind).options(
         name=name,
         ray_actor_options={"num_cpus": service.cpus_per_replica},
-        max_ongoing_requests=2 * scaling.target_ongoing_requests,
+        max_ongoing_requests=most,
         max_queued_requests=service.limits.max_queued_requests,
+        graceful_shutdown_timeout_s=_DRAIN_SECONDS,
+        health_check_period_s=5,
+        health_check_timeout_s=30,
         **replicas,
     )
 
 
-async def _outcome(work: Callable[[], Result]) -> Result | Refusal:
-    """Return what the work returns; a refusal is a value too, not a failure of the replica."""
-    try:
-        return await asyncio.to_thread(work)
-    except Refusal as refusal:
-        return refusal
-
-
-async def _asked(what: str, seconds: int, ask: Callable[[], Awaitable[Any]]) -> Any:
-    try:
-        answer = await ask()
-    except BackPressureError:
-        raise busy(what, seconds) from None
-    except (RayActorError, DeploymentUnavailableError, ReplicaUnavailableError) as error:
-        detail = "The process that was to answer has ended; another takes its place."
-        raise Refusal(503, f"{detail} Try again.", {"Retry-After": str(seconds)}) from error
-    if isinstance(answer, Refusal):
-        raise answer
-    return answer
+def _begun(spec: str) -> Service:
+    """Return the service, with this process's log where its starter reads it."""
+    service = Service.model_validate_json(spec)
+    pipe = os.environ.get(LOG_PIPE)
+    if pipe is not None:
+        with suppress(OSError):
+            os.dup2(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK), 2)
+    set_up(service.log)
+    return service

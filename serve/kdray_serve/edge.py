@@ -1,0 +1,141 @@
+"""``kdray serve --edge``: the whole service in one process, without Ray and without PyTorch."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import gc
+import math
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+import uvicorn
+
+from kdray.errors import JobError
+from kdray.registry import Registry
+from kdray.spec.keys import ApiKey
+from kdray.spec.service import Service
+from kdray_serve.catalogue import Catalogue
+from kdray_serve.engines import has_serving_files
+from kdray_serve.logs import set_up
+from kdray_serve.whole import Whole
+
+#: How long an idle connection is kept, seconds; longer than the 60 s of common proxies.
+_KEEP_ALIVE = 75
+#: How many requests may wait to be accepted.
+_BACKLOG = 512
+#: Names of glibc's mallopt; each thread with memory of its own costs some ten megabytes.
+_M_ARENA_MAX, _ARENAS = -8, 2
+
+
+def serve_edge(
+    service: Service, keys: Sequence[ApiKey], ready: Callable[[float], None], began: float
+) -> None:
+    """Serve until SIGINT or SIGTERM; what is being answered then is answered.
+
+    Args:
+        service: What is served.
+        keys: The keys made at the start, where the service's ``auth`` is null.
+        ready: Told how many seconds the start took.
+        began: When it began, as ``time.perf_counter`` has it.
+
+    Raises:
+        JobError: A package has no files to be served without PyTorch.
+        KdrayError: A model is missing or damaged.
+    """
+    check_packages(service)
+    _few_arenas()
+    set_up(service.log)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(all_cores(service), keys, lambda: ready(time.perf_counter() - began)))
+
+
+def all_cores(service: Service) -> Service:
+    """Return the service with as many threads that predict as there are processors."""
+    cores = len(os.sched_getaffinity(0))
+    return service.model_copy(update={"cpus_per_replica": float(cores)})
+
+
+def check_packages(service: Service) -> None:
+    """Find what cannot be served without PyTorch before anything is loaded.
+
+    Raises:
+        JobError: A package has no files for it.
+        RegistryError: A model is missing.
+    """
+    registry, catalogue = Registry(service.registry), Catalogue(service)
+    for model in service.models:
+        version = catalogue.resolve(model.name, model.version)
+        if not has_serving_files(registry.fetch(model.name, version)):
+            raise JobError(
+                f"{model.name}@{version}",
+                "was promoted without the files that --edge needs (serving.json, model.onnx).",
+                "Promote it again with this version of kdray, or serve it without --edge.",
+            )
+
+
+async def _serve(service: Service, keys: Sequence[ApiKey], ready: Callable[[], None]) -> None:
+    whole = Whole(service, keys, may_use_torch=False)
+    try:
+        await whole.start()
+        gc.collect()
+        gc.freeze()  # what is there now stays: no need to look through it again and again
+        server = _Server(configuration(service, whole), ready)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, server.handle_exit, number, None)
+        await server.serve()
+    finally:
+        await whole.close()
+
+
+def configuration(service: Service, whole: Whole) -> uvicorn.Config:
+    """Return how uvicorn serves the application."""
+    return uvicorn.Config(
+        whole.app,
+        host=service.host,
+        port=service.port,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=math.ceil(service.limits.explain_seconds),
+    )
+
+
+class _Server(uvicorn.Server):
+    """Says when it listens, and leaves the signals to us: uvicorn would raise them again."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        await super().startup(sockets)  # type: ignore[arg-type]
+        self._ready()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # there is none for Windows
+        return None
+    return uvloop.new_event_loop
+
+
+def _few_arenas() -> None:
+    """Have threads share memory: glibc keeps some for each of them otherwise."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)

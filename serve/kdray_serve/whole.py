@@ -1,0 +1,70 @@
+"""A whole service in one process: who answers, who takes note, and the application around both."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from fastapi import FastAPI
+
+from kdray.spec.keys import ApiKey
+from kdray.spec.service import Service
+from kdray_serve.app import create_app
+from kdray_serve.counter import ServiceDesk, make_worker
+from kdray_serve.explaining import Explaining
+from kdray_serve.observed import Observed
+from kdray_serve.routes import feedback, metrics
+
+
+class Whole:
+    """The application of a service with all that belongs to it.
+
+    Args:
+        service: What is served.
+        keys: The keys made at the start, where the service's ``auth`` is null.
+        explaining: Where explanations are made; None: in this process.
+        may_use_torch: Whether PyTorch may be imported.
+
+    Raises:
+        JobError: The keys cannot be read, or there are none.
+        StoreError: The audit log cannot be begun.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        keys: Sequence[ApiKey] = (),
+        explaining: Explaining | None = None,
+        *,
+        may_use_torch: bool = True,
+    ) -> None:
+        self.observed = Observed(service)
+        meter = self.observed.metrics
+        worker = make_worker(
+            service, may_use_torch=may_use_torch, explains=explaining is None, meter=meter
+        )
+        self.desk = ServiceDesk(
+            service, worker, explaining, meter=meter, told=(self.observed.answered,)
+        )
+        self.app: FastAPI = create_app(
+            self.desk,
+            keys=keys,
+            listeners=(self.observed,),
+            routers=(
+                feedback.router(self.desk, self.observed),
+                metrics.router(self.desk, self.observed),
+            ),
+        )
+
+    async def start(self) -> None:
+        """Load and warm up the models.
+
+        Raises:
+            KdrayError: A model is missing or damaged.
+        """
+        await self.desk.start()
+
+    async def close(self) -> None:
+        """Write down what waits, and end the threads."""
+        await self.desk.close()
+        await asyncio.to_thread(self.observed.close)

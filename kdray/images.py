@@ -41,18 +41,18 @@ def decode(
         return decode_dicom(data, max_pixels=max_pixels, window=window)
     try:
         with Image.open(BytesIO(data)) as image:
-            return upright(image, max_pixels=max_pixels)
+            return np.asarray(upright(image, max_pixels=max_pixels))
     except UnidentifiedImageError as error:  # its text has an address of memory
         raise DataError("image", "cannot be decoded: its format is unknown.") from error
     except _BROKEN as error:
         raise DataError("image", f"cannot be decoded: {str(error).rstrip('.')}.") from error
 
 
-def upright(image: Image.Image, *, max_pixels: int | None = None) -> Pixels:
-    """Return the pixels of an opened image file, as ``decode`` does.
+def upright(image: Image.Image, *, max_pixels: int | None = None) -> Image.Image:
+    """Return an opened image file as ``decode`` does: decoded, grey or RGB, upright.
 
     Args:
-        image: The file; it is decoded here.
+        image: The file; it is decoded here, and may be what is returned.
         max_pixels: Largest width times height; checked before anything is decoded.
 
     Raises:
@@ -61,7 +61,7 @@ def upright(image: Image.Image, *, max_pixels: int | None = None) -> Pixels:
     _check(image, max_pixels)
     ImageOps.exif_transpose(image, in_place=True)
     mode = "L" if image.mode in _GREY else "RGB"
-    return np.asarray(image if image.mode == mode else image.convert(mode))
+    return image if image.mode == mode else image.convert(mode)
 
 
 def decode_mask(data: bytes) -> NDArray[np.bool_]:
@@ -76,19 +76,22 @@ def decode_mask(data: bytes) -> NDArray[np.bool_]:
     return np.asarray(grey > (127 if is_jpeg else 0))
 
 
-def fit(image: Pixels, size: int, channels: int) -> Pixels:
+def fit(image: Pixels | Image.Image, size: int, channels: int) -> Pixels:
     """Return ``image`` squashed to a square by antialiased bilinear resizing.
 
     Args:
-        image: uint8 ``[H, W]`` or ``[H, W, 3]``.
+        image: uint8 ``[H, W]`` or ``[H, W, 3]``; or a picture, grey or RGB, which saves a copy.
         size: Height and width of the result, pixels.
         channels: 1 (luma of ITU-R 601) or 3 (grey is repeated).
 
     Returns:
         uint8 ``[size, size, channels]``.
     """
-    picture = Image.fromarray(np.ascontiguousarray(image))
-    if channels == 1 and image.ndim == 3:
+    if isinstance(image, Image.Image):
+        picture = image
+    else:
+        picture = Image.fromarray(np.ascontiguousarray(image))
+    if channels == 1 and picture.mode == "RGB":
         picture = picture.convert("L")
     if picture.size != (size, size):
         picture = picture.resize((size, size), Image.Resampling.BILINEAR)

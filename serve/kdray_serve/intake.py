@@ -50,17 +50,24 @@ class Taken:
     """An image that can be used.
 
     Args:
-        pixels: ``[H, W]`` or ``[H, W, 3]``, upright.
+        image: Upright: pixels ``[H, W]`` or ``[H, W, 3]``, or a picture, grey or RGB.
         sha256: Hash of the file.
     """
 
-    pixels: Pixels
+    image: Pixels | Image.Image
     sha256: str
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height, pixels."""
-        return self.pixels.shape[1], self.pixels.shape[0]
+        if isinstance(self.image, Image.Image):
+            return self.image.size
+        return self.image.shape[1], self.image.shape[0]
+
+    @property
+    def pixels(self) -> Pixels:
+        """The pixels, ``[H, W]`` or ``[H, W, 3]``."""
+        return np.asarray(self.image)
 
 
 def take(upload: Upload, max_pixels: int, window: tuple[float, float] | None = None) -> Taken:
@@ -79,9 +86,10 @@ def take(upload: Upload, max_pixels: int, window: tuple[float, float] | None = N
         return Taken(_checked_array(content, max_pixels), fingerprint(upload))
     if not content:
         raise Refusal(422, "The image file is empty.")
-    decode = _dicom if is_dicom(content) else _picture
     try:
-        pixels = decode(content, max_pixels, window)
+        if not is_dicom(content):
+            return Taken(_picture(content, max_pixels), fingerprint(upload))
+        pixels = _dicom(content, max_pixels, window)
     except TooLarge as error:
         raise Refusal(413, f"The image {error.sentence()}") from error
     except DataError as error:
@@ -125,7 +133,7 @@ def _dicom(content: bytes, max_pixels: int, window: tuple[float, float] | None) 
         raise _undecodable(error) from error
 
 
-def _picture(content: bytes, max_pixels: int, _window: tuple[float, float] | None) -> Pixels:
+def _picture(content: bytes, max_pixels: int) -> Image.Image:
     try:
         with Image.open(BytesIO(content), formats=FORMATS) as image:
             _check_sides(image.width, image.height)

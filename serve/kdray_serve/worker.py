@@ -13,6 +13,7 @@ from kdray import parts
 from kdray.confidence import softmax
 from kdray.engine import Floats, Seen
 from kdray.errors import ExplainError, JobError, KdrayError, ModelError
+from kdray.images import fit
 from kdray.maps import Explanation
 from kdray.maps.likeness import GRID, on_grid, overlap, pearson, ssim
 from kdray.spec.service import Service
@@ -131,7 +132,8 @@ class Worker:
         self, model: Model, taken: Sequence[Taken]
     ) -> tuple[list[Predicted], Seen, Pixels]:
         """Return what a model says of images, and the images as it saw them ``[B, H, W, c]``."""
-        images = np.stack([model.engine.fit(one.pixels) for one in taken])
+        side, channels = model.package.image_size, model.package.channels
+        images = np.stack([fit(one.image, side, channels) for one in taken])
         started = time.perf_counter()
         seen = model.engine.look(images)
         passed = 1000 * (time.perf_counter() - started)

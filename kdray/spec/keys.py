@@ -93,8 +93,11 @@ def parse_keys(text: str, where: str) -> tuple[ApiKey, ...]:
     document = Document(text, where, {})
     if document.problems:
         raise document.problems[0]
+    tree = [] if document.tree is None else document.tree
+    if not isinstance(tree, list):
+        raise JobError(where, "is no list of keys.", _REMEDY)
     try:
-        keys = _LIST.validate_python(document.tree if document.tree is not None else [])
+        keys = _LIST.validate_python(tree)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         path = tuple(step for step in first["loc"])
@@ -167,9 +170,9 @@ def _text(keys: Sequence[ApiKey]) -> str:
     import yaml
 
     rows = [key.model_dump(mode="json", exclude_none=True) for key in keys]
-    return "# API keys of `kdray serve`, as hashes: see `kdray keys`.\n" + yaml.safe_dump(
-        rows, sort_keys=False
-    )
+    # Quotes keep a name like 1e3 a word.
+    text = yaml.safe_dump(rows, sort_keys=False, default_style='"')
+    return f"# API keys of `kdray serve`, as hashes: see `kdray keys`.\n{text}"
 
 
 def _today() -> date:

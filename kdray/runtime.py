@@ -10,7 +10,7 @@ import importlib.util
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -81,7 +81,11 @@ def installed(runtime: Runtime) -> bool:
 
 
 def export_onnx(
-    module: nn.Module, example: Tensor, path: Path, shared: Tensor | None = None
+    module: nn.Module,
+    example: Tensor,
+    path: Path,
+    shared: Tensor | None = None,
+    outputs: Sequence[str] = (LOGITS,),
 ) -> None:
     """Write a network as an ONNX file: ``images [B, c, H, W]`` to ``logits [B, C]``, any ``B``.
 
@@ -90,6 +94,7 @@ def export_onnx(
         example: Images ``[B, c, H, W]``; height and width are fixed to theirs.
         path: Where to write.
         shared: A second input, where the network has one; its size is fixed too.
+        outputs: Names of what it returns, each of ``B`` images.
     """
     inputs = (example,) if shared is None else (example, shared)
     with _quiet():
@@ -101,8 +106,8 @@ def export_onnx(
             str(path),
             dynamo=False,
             input_names=[IMAGES, SHARED][: len(inputs)],
-            output_names=[LOGITS],
-            dynamic_axes={IMAGES: {0: "B"}, LOGITS: {0: "B"}},
+            output_names=list(outputs),
+            dynamic_axes={name: {0: "B"} for name in (IMAGES, *outputs)},
         )
 
 
@@ -139,7 +144,7 @@ def _torch(module: nn.Module, precision: Precision = "float32") -> Forward:
 def _onnxruntime(module: nn.Module, inputs: _Inputs, precision: Precision) -> Forward:
     with TemporaryDirectory(prefix="kdray-") as folder:
         path = Path(folder) / "network.onnx"
-        export_onnx(module, inputs[0], path, *inputs[1:])
+        export_onnx(module, inputs[0], path, _shared(inputs))
         run = run_onnx(path, torch.get_num_threads())
     return lambda *inputs: torch.from_numpy(run(*_arrays(inputs))[0])
 
@@ -147,7 +152,7 @@ def _onnxruntime(module: nn.Module, inputs: _Inputs, precision: Precision) -> Fo
 def _openvino(module: nn.Module, inputs: _Inputs, precision: Precision) -> Forward:
     with TemporaryDirectory(prefix="kdray-") as folder:
         path = Path(folder) / "network.onnx"
-        export_onnx(module, inputs[0], path, *inputs[1:])
+        export_onnx(module, inputs[0], path, _shared(inputs))
         return _compiled(_openvino_itself().Core().read_model(path), precision)
 
 
@@ -191,6 +196,10 @@ def _openvino_itself() -> Any:
     import openvino
 
     return openvino
+
+
+def _shared(inputs: _Inputs) -> Tensor | None:
+    return inputs[1] if len(inputs) > 1 else None
 
 
 def _arrays(inputs: _Inputs) -> list[Any]:

@@ -64,11 +64,11 @@ def chain_after(net: Net, tap: str, images: Tensor) -> list[Link]:
     return watch.ended(logits)
 
 
-class _Watch(TorchDispatchMode):
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Follows a tensor through the operations of a forward pass, after ``begin``."""
 
     def __init__(self, constants: Sequence[Tensor], channels_last: bool) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.links: list[Link] = []
         self.channels_last = channels_last
         #: Whether the places are gone, so that an image is a row of values.

@@ -45,14 +45,13 @@ def head_of(
         facts, arrays = _described(links, weights)
         known = {WEIGHTS + name: tensor.numpy() for name, tensor in weights.items()}
         head = Head.read(facts, {**known, **arrays})
-    except (NoChainError, RegistryError) as problem:
-        logger.info("What follows %s has no form without PyTorch: %s", net.taps[tap].path, problem)
-        return None, {}
-    problem = _difference(head, net, tap, images)
-    if problem:
-        logger.warning("What follows %s is computed by PyTorch: %s", net.taps[tap].path, problem)
-        return None, {}
-    return facts, arrays
+        problem = _difference(head, net, tap, images)
+    except (NoChainError, RegistryError) as error:
+        problem = str(error)
+    if not problem:
+        return facts, arrays
+    logger.info("Gradient maps need PyTorch; after %s: %s", net.taps[tap].path, problem)
+    return None, {}
 
 
 def _described(

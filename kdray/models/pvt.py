@@ -121,7 +121,8 @@ class _Pvt(nn.Module):
         for stage in list(self.stages)[:-1]:
             tokens: Tensor = stage(maps)
             side = math.isqrt(tokens.shape[1])
-            maps = torch.unflatten(tokens.transpose(1, 2), 2, (side, side))
+            # Not unflattened: the exporter to ONNX would fix the number of images.
+            maps = tokens.transpose(1, 2).reshape(tokens.shape[0], -1, side, side)
         logits: Tensor = self.head(self.norm(self.stages[-1](maps))[:, 0])
         return logits
 

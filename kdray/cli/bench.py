@@ -71,6 +71,7 @@ def register(app: typer.Typer) -> None:
     verb.command("data")(data)
     verb.command("search")(search)
     verb.command("explain")(explain)
+    verb.command("serve")(serve)
     verb.command("scale")(scale)
     app.add_typer(
         verb, name="bench", help="Measure what kdray promises of its speed, on this machine."
@@ -195,6 +196,39 @@ def explain(  # noqa: PLR0913 - one argument for each option
     rows = partial(measure, asked, setting, effort, tell)
     plain = default_environment()
     run("explain", setting, lambda: (rows(), {}), (as_json, as_markdown), plain)
+
+
+def serve(  # noqa: PLR0913 - one argument for each option
+    only: Only = None,
+    quick: Quick = False,
+    as_json: Json = False,
+    as_markdown: Markdown = False,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0.2, help="Of each measurement.")
+    ] = 3.0,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Of each server.")] = 7,
+    chaos_minutes: Annotated[
+        float,
+        typer.Option("--chaos-minutes", min=0, help="Kill a replica a minute for so long."),
+    ] = 0.0,
+) -> None:
+    """The service under load, against bare servers of the same model.
+
+    Kinds: large, ray, edge, chaos. Servers take turns; those that wait are held still.
+    """
+    from kdray.bench._plain import Setting  # imports torch
+    from kdray.bench._room import default_environment
+    from kdray.bench.serve import KINDS, Asked
+    from kdray.bench.serve import serve as measure
+
+    strange = sorted(set(only or ()).difference(KINDS))
+    if strange:
+        raise JobError(f"--only {strange[0]}", "names no row.", f"Kinds: {', '.join(KINDS)}.")
+    asked = Asked(tuple(only or ()), seconds, rounds, chaos_minutes)
+    asked = asked.quick() if quick else asked
+    setting = Setting(asked.image_size, 1, 1, "cpu")
+    rows = partial(measure, asked, tell)
+    run("serve", setting, lambda: (rows(), {}), (as_json, as_markdown), default_environment())
 
 
 def scale(  # noqa: PLR0913 - one argument for each option

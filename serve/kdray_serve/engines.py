@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from kdray.engine import Engine
 from kdray.errors import ExplainError, ModelError
 from kdray.images import Pixels
 from kdray.registry import Package, Registry, read_package
+from kdray.registry.serving import read_serving
 from kdray_serve.meter import Meter, Silent
 from kdray_serve.work import Key
 
@@ -147,10 +147,8 @@ def read_confidence(folder: Path) -> Confidence | None:
     """
     if not has_serving_files(folder):
         return None
-    from kdray.edge._files import read_serving
-
-    facts = json.loads((folder / "serving.json").read_text(encoding="utf-8")).get("confidence")
-    return None if facts is None else Confidence.read(facts, read_serving(folder)[1])
+    serving = read_serving(folder)
+    return serving.read_confidence(serving.read_arrays())
 
 
 def gpu_is_visible() -> bool:

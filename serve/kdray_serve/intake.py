@@ -22,7 +22,7 @@ from kdray_serve.refusal import Refusal
 from kdray_serve.work import Pixels, Upload
 
 #: What is decoded; none of them starts another program (as EPS does) or reads another file.
-FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "MPO")
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF")
 #: An image with a smaller side tells a model nothing.
 MIN_SIDE = 8
 _NAMED = "PNG, JPEG, TIFF, BMP, WebP or DICOM"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -10,10 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from kdray.errors import RegistryError
 from kdray.plan import Arm, Plan
+from kdray.plan.keys import CODE
 from kdray.registry import Registry
 from kdray.registry.card import model_card
 from kdray.registry.explained import of_model
+from kdray.registry.gate import promote_if
 from kdray.registry.package import read_package
 from kdray.registry.teacher import name_of, write_teacher
 from kdray.run.results import best_arm, best_run
@@ -37,12 +41,12 @@ def run_promote(plan: Plan, store: Store) -> None:
         if teacher is not None:
             write_teacher(package, teacher)
         _write_card(package, name)
-        version = registry.add(name, package, key=plan.promote.key)
-    registry.promote(name, version, promote.alias)
+        version = registry.add(name, package, key=_key(plan, path))
     result = {
         "name": name,
         "version": version,
         "alias": promote.alias,
+        **_moved(plan, registry, name, version),
         "registry": promote.registry,
         "label": arm.arm.label,
         "path": path,
@@ -52,6 +56,34 @@ def run_promote(plan: Plan, store: Store) -> None:
     }
     with store.publish(plan.promote.path, result):
         pass
+
+
+def _moved(plan: Plan, registry: Registry, name: str, version: int) -> dict[str, Any]:
+    """Let the alias point at a version that reaches what the job asks; return whether it did.
+
+    Returns:
+        ``moved``, ``why_not`` (empty where it moved), ``before`` (the version it pointed at; 0:
+        none) and ``conditions`` (``kdray.registry.gate.Condition``).
+    """
+    promote = plan.job.promote
+    before = registry.pointed(name, promote.alias).version
+    reason = f"job {plan.job.name}"
+    if promote.require.is_empty:
+        registry.promote(name, version, promote.alias, note={"reason": reason})
+        return {"moved": True, "why_not": "", "before": before, "conditions": []}
+    try:
+        verdict = promote_if(registry, name, version, promote.require, promote.alias, reason)
+    except RegistryError as error:  # a damaged champion is no reason to lose the new version
+        return {"moved": False, "why_not": str(error), "before": before, "conditions": []}
+    told = {"moved": verdict.passed, "why_not": verdict.why_not(), "before": verdict.before}
+    return {**told, "conditions": verdict.facts()}
+
+
+def _key(plan: Plan, path: str) -> str:
+    """Return what a version is made from: the alias, and what it demands, are no part of it."""
+    promote = plan.job.promote.model_dump(mode="json", exclude={"require", "alias", "registry"})
+    made = [promote, plan.job.name, path, plan.evaluate.key, plan.explain.key, CODE["promote"]]
+    return hashlib.sha256(json.dumps(made).encode()).hexdigest()[:16]
 
 
 def _teacher(plan: Plan, store: Store, arm: Arm, registry: Registry) -> dict[str, Any] | None:
@@ -80,7 +112,8 @@ def _filled(plan: Plan, store: Store, label: str, path: str) -> Iterator[Path]:
         folder = Path(parent) / "package"
         shutil.copytree(store.fetch(path), folder, ignore=shutil.ignore_patterns(DONE))
         explanations = store.finished(plan.explain.path)
-        metrics = {**_metrics(plan, store, label), "explanations": of_model(explanations, label)}
+        scored = of_model(explanations, label)
+        metrics = {**_metrics(plan, store, label, path), "explanations": scored}
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=1))
         (folder / "history.json").write_text(json.dumps(store.finished(path)["history"], indent=1))
         for figure in _figures(explanations, store.fetch(plan.explain.path)):
@@ -102,9 +135,10 @@ def _write_card(folder: Path, title: str) -> None:
     )
 
 
-def _metrics(plan: Plan, store: Store, label: str) -> dict[str, Any]:
+def _metrics(plan: Plan, store: Store, label: str, path: str) -> dict[str, Any]:
     models: list[Mapping[str, Any]] = store.finished(plan.evaluate.path)["models"]
     row = next(model for model in models if model["label"] == label)
     kept = {key: row.get(key) for key in ("label", "summary", "cost", "against_alone")}
+    kept["validation"] = store.finished(path).get("validation")  # of this run, not of all seeds
     dataset = {**store.finished(plan.prepare.path), "key": plan.prepare.key}
     return {**kept, "confidence": plan.job.evaluate.confidence, "dataset": dataset}

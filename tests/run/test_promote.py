@@ -153,3 +153,44 @@ def test_scores_and_figures_of_explanations_travel_with_student_and_teacher(
         assert row["label"] == label
         assert (folder / "layers.png").read_bytes() == b"layers.png"
         assert (folder / "explanations.png").exists()
+
+
+def asking(job: dict[str, Any], **require: float) -> dict[str, Any]:
+    return {"promote": {**job["promote"], "require": require}}
+
+
+def test_a_version_that_falls_short_is_registered_and_the_alias_stays(
+    finished: Callable[..., tuple[Plan, Store]], tiny_job: dict[str, Any]
+) -> None:
+    first = promoted(*finished({"(kd)": 0.9}))
+    assert (first["moved"], first["why_not"], first["before"]) == (True, "", 0)
+    asked = asking(tiny_job, min_macro_f1=0.95, max_latency_ms=5.0)
+    longer = {"teacher": {"epochs": 1}, "student": {"epochs": 4}}
+    later = promoted(*finished({"(kd)": 0.9}, train=longer, **asked))
+    registry = Registry(later["registry"])
+    assert (later["version"], later["moved"], later["before"]) == (2, False, 1)
+    assert "min_macro_f1 is 0.9, required at least 0.95 (validation split)" in later["why_not"]
+    assert "max_latency_ms is not known" in later["why_not"]
+    assert [c["passed"] for c in later["conditions"]] == [False, False]
+    assert registry.versions("tiny") == [1, 2]
+    assert registry.aliases("tiny") == {"champion": 1}
+
+
+def test_what_is_asked_of_a_version_makes_no_other_version_of_it(
+    finished: Callable[..., tuple[Plan, Store]], tiny_job: dict[str, Any]
+) -> None:
+    strict, mild = (asking(tiny_job, min_macro_f1=limit) for limit in (0.95, 0.85))
+    assert not promoted(*finished({"(kd)": 0.9}, **strict))["moved"]
+    plan, store = finished({"(kd)": 0.9}, **mild)
+    result = promoted(plan, store)
+    assert (result["version"], result["moved"]) == (1, True)
+    (move,) = Registry(result["registry"]).history("tiny")
+    assert (move["reason"], move["conditions"]) == ("job tiny", result["conditions"])
+
+
+def test_the_package_keeps_the_validation_scores_of_its_own_run(
+    finished: Callable[..., tuple[Plan, Store]],
+) -> None:
+    result = promoted(*finished({"(kd)": 0.9}))
+    facts = Registry(result["registry"]).describe("tiny", 1)
+    assert facts["metrics"]["validation"] == {"macro_f1": 0.9}

@@ -1,4 +1,4 @@
-"""Channel-mean activation map of the last convolutional stage, as HDKD's figure 5 draws it.
+"""Channel means: the activation map of the last stage, as HDKD's figure 5 draws it.
 
 "HDKD: Hybrid data-efficient knowledge distillation network", figure 5: the output of the last
 block in the last convolutional stage, averaged over its channels; 28 x 28 for the teacher, the

@@ -1,4 +1,4 @@
-"""Score-CAM within a budget of forward passes, with an estimate of how near it comes.
+"""Fast Score-CAM: within a budget of forward passes, with an estimate of how near it comes.
 
 The channels' masks (see `scorecam`) are grouped by k-means. The mean mask of each group is scored,
 a Gaussian process over masks (kriging) guesses the scores of all channels from these, and the

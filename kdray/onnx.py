@@ -22,7 +22,8 @@ def run_onnx(
     Args:
         path: The file.
         threads: Most threads of one call.
-        outputs: What of the network to return, in this order.
+        outputs: What of the network to return, in this order; a call may ask for others by the
+            same name.
     """
     import onnxruntime
 
@@ -34,5 +35,9 @@ def run_onnx(
     providers = ["CPUExecutionProvider"]
     session: Any = onnxruntime.InferenceSession(str(path), options, providers=providers)
     names = [item.name for item in session.get_inputs()]
-    wanted = list(outputs)
-    return lambda *inputs: session.run(wanted, dict(zip(names, inputs, strict=True)))
+
+    def run(*inputs: Floats, outputs: Sequence[str] = tuple(outputs)) -> list[Floats]:
+        found: list[Floats] = session.run(list(outputs), dict(zip(names, inputs, strict=True)))
+        return found
+
+    return run

@@ -69,9 +69,10 @@ def test_threads_look_at_the_same_time(package: Make, photos: np.ndarray) -> Non
 
 
 def test_a_package_without_the_files_is_refused(package: Make, tmp_path: Path) -> None:
-    for file in package("cnn5").iterdir():
-        if file.name.startswith("model.") and file.suffix != ".onnx":
-            (tmp_path / file.name).write_bytes(file.read_bytes())
+    for name in ("model.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((package("cnn5") / name).read_bytes())
+    manifest = json.loads((tmp_path / "model.json").read_text())
+    (tmp_path / "model.json").write_text(json.dumps({**manifest, "serving": None}))
     with pytest.raises(RegistryError, match="without PyTorch") as caught:
         EdgeModel(tmp_path)
     assert "Promote it again" in caught.value.remedy
@@ -83,13 +84,4 @@ def test_a_changed_file_is_refused(package: Make, tmp_path: Path, name: str) -> 
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes() + b"x")
     with pytest.raises(RegistryError, match="SHA-256"):
-        EdgeModel(tmp_path)
-
-
-def test_a_manifest_of_another_format_is_refused(package: Make, tmp_path: Path) -> None:
-    for file in package("cnn5").iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    facts = json.loads((tmp_path / "serving.json").read_text())
-    (tmp_path / "serving.json").write_text(json.dumps({**facts, "format": 2}))
-    with pytest.raises(RegistryError, match="format"):
         EdgeModel(tmp_path)

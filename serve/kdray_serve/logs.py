@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import warnings
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -31,6 +32,9 @@ def set_up(form: Literal["json", "text"], level: int = logging.INFO) -> None:
     handler.setFormatter(Json() if form == "json" else Text())
     root.addHandler(handler)
     root.setLevel(level)
+    for library in ("pydicom", "PIL"):  # they quote what they cannot read: patients' names too
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+        warnings.filterwarnings("ignore", module=rf"{library}(\.|$)")
 
 
 class AccessLog:

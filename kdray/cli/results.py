@@ -95,11 +95,20 @@ def show(
         console.print(escape(text), style="dim", highlight=False)
     if everything:
         _say_explained(results)
+        _say_registered(results)
     for warning in wording.warnings(results, split):
         console.print(f"[yellow]note[/yellow] {escape(warning)}", highlight=False)
     console.print()
     for sentence in wording.headline(results):
         console.print(escape(sentence), highlight=False)
+
+
+def _say_registered(results: Mapping[str, Any]) -> None:
+    from kdray.report import wording
+
+    sentence = wording.registered(results)
+    if sentence:
+        console.print(escape(f"Registered: {sentence}"), highlight=False)
 
 
 def _say_explained(results: Mapping[str, Any]) -> None:

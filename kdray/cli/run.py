@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from kdray.cli._output import Json, Sets, SpecFile, console, print_json
 from kdray.plan import experiments_of, read_work
@@ -75,14 +76,16 @@ def _interrupt(_signal: int, _frame: Any) -> None:
 
 def _conclude(results: dict[str, Any], storage: str) -> None:
     from kdray.cli.results import show
+    from kdray.report import wording
 
     show(results)
     promoted = results["promoted"]
-    name, version = promoted["name"], promoted["version"]
+    name, moved = promoted["name"], promoted.get("moved", True)
     registry = "" if promoted["registry"] == "registry" else f" --registry {promoted['registry']}"
-    console.print(f"Report:   {storage}/jobs/{results['job']}/report.html", highlight=False)
-    console.print(f"Promoted: {name} version {version} as {promoted['alias']}", highlight=False)
-    console.print(f"Serve it: {_kdray()} serve {name}{registry}", highlight=False)
+    console.print(f"Report:     {storage}/jobs/{results['job']}/report.html", highlight=False)
+    console.print(f"Registered: {escape(wording.registered(results))}", highlight=False)
+    served = name if moved else f"{name}@{promoted['version']}"
+    console.print(f"Serve it:   {_kdray()} serve {served}{registry}", highlight=False)
 
 
 def _conclude_suite(compared: dict[str, Any], storage: str) -> None:

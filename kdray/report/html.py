@@ -46,6 +46,7 @@ def write_report(results: Results, store: Store, spec_text: str) -> str:
         split=split,
         select=SCORES[select],
         headline=wording.headline(results),
+        registered=wording.registered(results),
         warnings=wording.warnings(results),
         tiles=list(_tiles(results, split)),
         scores=[tables.score_table(results, name) for name in facts.ordered_splits(results)],

@@ -29,6 +29,19 @@ def headline(results: Results) -> tuple[str, ...]:
     return tuple(sentence for sentence in said if sentence)
 
 
+def registered(results: Results) -> str:
+    """Return which version was registered, and whether the alias moved to it; empty: none."""
+    found = results.get("promoted")
+    if not found:
+        return ""
+    what = f"{found['label']} is version {found['version']} of {found['name']}"
+    where = f"in {found['registry']} ({found['rule']})"
+    if found.get("moved", True):
+        return f"{what}, alias {found['alias']}, {where}."
+    stays = f"stays at version {found['before']}" if found.get("before") else "points nowhere"
+    return f"{what} {where}; the alias {found['alias']} {stays}: {found['why_not']}."
+
+
 def split_note(results: Results, split: str) -> str:
     """Return which images a split holds."""
     total, clean = facts.num_images(results, split), facts.num_images(results, f"{split}_clean")

@@ -107,3 +107,23 @@ def test_without_a_baseline_no_gain_is_claimed(results: Results) -> None:
 def test_a_slower_student_is_not_called_faster(results: Results) -> None:
     results["models"][2]["cost"] = {**results["models"][0]["cost"], "latency_ms": 99.0}
     assert wording.headline(results)[1].endswith("the student is not cheaper.")
+
+
+def test_a_registered_version_is_said_with_its_alias(results: dict[str, Any]) -> None:
+    assert wording.registered(results) == (
+        "cnn5 <- resnet18 (kd) is version 1 of brain-mri, alias champion, "
+        "in registry (macro_f1 on validation)."
+    )
+    results["promoted"] = None
+    assert wording.registered(results) == ""
+
+
+@pytest.mark.parametrize(("before", "stays"), [(3, "stays at version 3"), (0, "points nowhere")])
+def test_an_alias_that_stayed_is_said_with_the_reason(
+    results: dict[str, Any], before: int, stays: str
+) -> None:
+    results["promoted"] |= {"moved": False, "before": before, "why_not": "too slow"}
+    assert wording.registered(results) == (
+        "cnn5 <- resnet18 (kd) is version 1 of brain-mri in registry (macro_f1 on validation); "
+        f"the alias champion {stays}: too slow."
+    )

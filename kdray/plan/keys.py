@@ -21,7 +21,7 @@ CODE = {
     "distil": 2,
     "evaluate": 3,
     "explain": 5,
-    "promote": 2,
+    "promote": 3,
 }
 #: The order in which the kinds of steps run.
 KINDS = tuple(CODE)

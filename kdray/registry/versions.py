@@ -165,9 +165,9 @@ class Registry:
         self._checked(name)
         package = read_package(folder)
         while True:
-            known = {self._key(name, version): version for version in self.versions(name)}
-            if key in known:
-                return known[key]
+            known = self.made_from(name, key)
+            if known is not None:
+                return known
             number = max(self._numbers(name), default=0) + 1
             record: dict[str, Any] = {"name": name, "version": number, "key": key, "files": {}}
             with self._store.publish(self._folder(name, number), record) as target:
@@ -179,6 +179,11 @@ class Registry:
                     (target / "card.md").write_text(card, encoding="utf-8")
                 record["files"] |= {file.name: checksum(file) for file in sorted(target.iterdir())}
             # Another writer may have taken the number; then publish kept theirs, and we try again.
+
+    def made_from(self, name: str, key: str) -> int | None:
+        """Return the version that ``add`` gave to a key; None: there is none."""
+        known = {self._key(name, version): version for version in self.versions(name)}
+        return known.get(key)
 
     def pointed(self, name: str, alias: str = CHAMPION) -> Pointed:
         """Return where an alias points now, to promote only if it does not move meanwhile.

@@ -28,4 +28,4 @@ def conclude(plan: Plan, store: Store, tell: Teller, workers: Workers) -> None:
             run_explain(plan, store, workers, tell)
     if store.result(plan.promote.path) is None:
         with tell.step(plan.promote.id):
-            run_promote(plan, store)
+            run_promote(plan, store, tell)

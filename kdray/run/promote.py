@@ -21,27 +21,37 @@ from kdray.registry.gate import promote_if
 from kdray.registry.package import read_package
 from kdray.registry.teacher import name_of, write_teacher
 from kdray.run.results import best_arm, best_run
+from kdray.run.served import VERSION as SERVED
+from kdray.run.served import Tell, calibration, fill_serving
 from kdray.store import DONE, Store
 
 
-def run_promote(plan: Plan, store: Store) -> None:
+def run_promote(plan: Plan, store: Store, tell: Tell = lambda event: None) -> None:
     """Register the best student by its validation score; the same plan again adds no version.
 
     The arm with the best mean validation score over seeds wins, and of its runs the best one.
     The test scores travel along as ``metrics.json`` but choose nothing. Its teacher is registered
     first, and the student's lineage names it.
+
+    Args:
+        plan: The job's plan; all its models are trained, measured and explained.
+        store: The storage.
+        tell: Takes events.
     """
     promote = plan.job.promote
     arm, score = best_arm(plan, store)
     path = best_run(arm, store, plan.job.train.select)
     name = promote.name or plan.job.name
     registry = Registry(promote.registry)
-    teacher = _teacher(plan, store, arm.arm, registry)
-    with _filled(plan, store, arm.arm.label, path) as package:
-        if teacher is not None:
-            write_teacher(package, teacher)
-        _write_card(package, name)
-        version = registry.add(name, package, key=_key(plan, path))
+    teacher = _teacher(plan, store, arm.arm, registry, tell)
+    key = _key(plan, path)
+    version = registry.made_from(name, key)
+    if version is None:
+        with _filled(plan, store, arm.arm.label, path, tell) as package:
+            if teacher is not None:
+                write_teacher(package, teacher)
+            _write_card(package, name)
+            version = registry.add(name, package, key=key)
     result = {
         "name": name,
         "version": version,
@@ -86,7 +96,9 @@ def _key(plan: Plan, path: str) -> str:
     return hashlib.sha256(json.dumps(made).encode()).hexdigest()[:16]
 
 
-def _teacher(plan: Plan, store: Store, arm: Arm, registry: Registry) -> dict[str, Any] | None:
+def _teacher(
+    plan: Plan, store: Store, arm: Arm, registry: Registry, tell: Tell
+) -> dict[str, Any] | None:
     """Register the teacher of an arm, of an ensemble the first, and return who it is.
 
     Its weights are its key, so students that share a teacher share a version.
@@ -95,10 +107,14 @@ def _teacher(plan: Plan, store: Store, arm: Arm, registry: Registry) -> dict[str
         return None
     first = arm.teachers[0]
     name = name_of(first)
-    with _filled(plan, store, first, plan.pretrain[first].path) as package:
-        _write_card(package, name)
-        sha256 = read_package(package).weights.sha256
-        version = registry.add(name, package, key=sha256)
+    path = plan.pretrain[first].path
+    sha256 = read_package(store.fetch(path)).weights.sha256
+    key = f"{sha256}-{SERVED}"
+    version = registry.made_from(name, key)
+    if version is None:
+        with _filled(plan, store, first, path, tell) as package:
+            _write_card(package, name)
+            version = registry.add(name, package, key=key)
     registry.promote(name, version)
     members = {"of": list(arm.teachers)} if len(arm.teachers) > 1 else {}
     known = {"id": arm.teacher.id, **members, "name": name, "version": version}
@@ -106,14 +122,16 @@ def _teacher(plan: Plan, store: Store, arm: Arm, registry: Registry) -> dict[str
 
 
 @contextmanager
-def _filled(plan: Plan, store: Store, label: str, path: str) -> Iterator[Path]:
-    """Give a folder with a package, its scores, its history and its explanations."""
+def _filled(plan: Plan, store: Store, label: str, path: str, tell: Tell) -> Iterator[Path]:
+    """Give a folder with a package, what it is served by, its scores and its explanations."""
     with tempfile.TemporaryDirectory(prefix="kdray-") as parent:
         folder = Path(parent) / "package"
         shutil.copytree(store.fetch(path), folder, ignore=shutil.ignore_patterns(DONE))
         explanations = store.finished(plan.explain.path)
         scored = of_model(explanations, label)
+        fill_serving(folder, plan, store, tell)
         metrics = {**_metrics(plan, store, label, path), "explanations": scored}
+        metrics["calibration"] = calibration(folder, store.fetch(plan.evaluate.path), path)
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=1))
         (folder / "history.json").write_text(json.dumps(store.finished(path)["history"], indent=1))
         for figure in _figures(explanations, store.fetch(plan.explain.path)):

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 
+from kdray.data import Dataset
+from kdray.images import decode
 from kdray.models import build_model
 from kdray.plan import Plan, make_plan
 from kdray.registry import Registry, read_package, teacher_of, write_package
+from kdray.registry.serving import read_serving
+from kdray.run.prepare import run_prepare
 from kdray.run.promote import run_promote
 from kdray.spec import Experiment
 from kdray.store import Store
@@ -21,7 +27,7 @@ WIDTHS = {"widths": [2] * 5}
 
 @dataclass(frozen=True)
 class Info:
-    classes: tuple[str, ...] = ("glioma", "no tumor")
+    classes: tuple[str, ...] = ("none", "ring")
     image_size: int = 32
     channels: int = 1
     mean: tuple[float, ...] = (0.4,)
@@ -33,7 +39,11 @@ def finished(tiny_job: dict[str, Any]) -> Callable[..., tuple[Plan, Store]]:
     """Return a function: fields of the job, score of each method -> plan and filled storage."""
 
     def make(scores: dict[str, float], **fields: Any) -> tuple[Plan, Store]:
-        job = Experiment.model_validate_json(json.dumps({**tiny_job, **fields}))
+        source = tiny_job["data"]["source"]
+        params = {**source["params"], "classes": ["none", "ring"]}
+        data = {**tiny_job["data"], "source": {**source, "params": params}}
+        given = {**tiny_job, "data": data, **fields}
+        job = Experiment.model_validate_json(json.dumps(given))
         plan, store = make_plan(job, "images"), Store(job.storage.uri)
         runs: list[Any] = [
             (name, step.path, "teacher", {}) for name, step in plan.pretrain.items()
@@ -47,12 +57,9 @@ def finished(tiny_job: dict[str, Any]) -> Callable[..., tuple[Plan, Store]]:
             score = next((v for name, v in scores.items() if name in label), 0.0)
             publish(store, path, seed, role, lineage, score)
         models = [{"label": label, "summary": {}, "cost": {}} for label, *_ in runs]
-        for path, result in (
-            (plan.prepare.path, {"counts": {}, "hash": "d1"}),
-            (plan.evaluate.path, {"models": models}),
-        ):
-            with store.publish(path, result):
-                pass
+        run_prepare(plan, store, lambda event: None)
+        with store.publish(plan.evaluate.path, {"models": models}) as folder:
+            np.savez(folder / "predictions.npz", **predictions([run[1] for run in runs]))
         with store.publish(plan.explain.path, explained([run[0] for run in runs])) as folder:
             for name in ("explanations.png", "layers.png"):
                 (folder / name).write_bytes(name.encode())
@@ -75,6 +82,14 @@ def publish(
         model = {"name": "cnn5", "params": WIDTHS}
         who = {"id": path.rpartition("/")[2].partition("-")[0], "role": role}
         write_package(folder, net, model=model, info=Info(), lineage=lineage, **who)
+
+
+def predictions(paths: list[str]) -> dict[str, Any]:
+    """Return the same logits of every run on a test split of 20 images."""
+    labels = np.arange(20) % 2
+    logits = np.stack([1.0 - labels, labels], axis=1).astype(np.float32)
+    runs = {f"{path.rpartition('/')[2]}|test": logits for path in paths}
+    return {**runs, "labels|test": labels}
 
 
 def promoted(plan: Plan, store: Store) -> dict[str, Any]:
@@ -194,3 +209,58 @@ def test_the_package_keeps_the_validation_scores_of_its_own_run(
     result = promoted(*finished({"(kd)": 0.9}))
     facts = Registry(result["registry"]).describe("tiny", 1)
     assert facts["metrics"]["validation"] == {"macro_f1": 0.9}
+
+
+def test_student_and_teacher_are_served_by_what_the_jobs_images_tell(
+    finished: Callable[..., tuple[Plan, Store]],
+) -> None:
+    plan, store = finished({"(kd)": 0.9})
+    registry = Registry(promoted(plan, store)["registry"])
+    dataset = Dataset.open(store.fetch(plan.prepare.path))
+    validation, train = (dataset.split(name) for name in ("val", "train"))
+    for name in ("tiny", "teacher.big"):
+        serving = read_serving(registry.fetch(name, 1))
+        kept = serving.read_validation()
+        assert kept is not None
+        np.testing.assert_array_equal(kept["labels"], dataset.labels[validation])
+        first = hashlib.sha256(dataset.images(validation[:1])[0].tobytes()).digest()
+        assert kept["images"][0].tobytes() == first
+        assert serving.confidence is not None
+        assert serving.confidence["ood_bank"] == len(train)
+        assert serving.samples == ()
+
+
+def test_the_confidence_is_measured_on_the_test_split_that_chose_nothing_of_it(
+    finished: Callable[..., tuple[Plan, Store]],
+) -> None:
+    registry = Registry(promoted(*finished({"(kd)": 0.9}))["registry"])
+    facts = registry.describe("tiny", 1)
+    measured = facts["metrics"]["calibration"]["test"]
+    assert measured["images"] == 20
+    # All right with logits 1 and 0: e / (e + 1) sure, and every set holds the true class.
+    assert measured["ece_before"] == pytest.approx(1 - np.e / (np.e + 1), abs=1e-6)
+    assert measured["coverage"]["0.9"]["measured"] == 1.0
+    assert facts["serving"]["confidence"]["validation_images"] > 0
+
+
+def test_samples_are_validation_images_of_all_classes_if_the_job_wants_some(
+    finished: Callable[..., tuple[Plan, Store]], tiny_job: dict[str, Any]
+) -> None:
+    plan, store = finished({"(kd)": 0.9}, promote={**tiny_job["promote"], "samples": 3})
+    folder = Registry(promoted(plan, store)["registry"]).fetch("tiny", 1)
+    dataset = Dataset.open(store.fetch(plan.prepare.path))
+    validation = {image.tobytes() for image in dataset.images(dataset.split("val"))}
+    samples = read_serving(folder).samples
+    assert [item.class_ for item in samples] == ["none", "ring", "none"]
+    shown = {decode((folder / item.file).read_bytes()).tobytes() for item in samples}
+    assert len(shown) == 3
+    assert shown <= validation
+
+
+def test_a_promotion_says_how_far_it_is(finished: Callable[..., tuple[Plan, Store]]) -> None:
+    plan, store = finished({"alone": 0.9})
+    events: list[dict[str, Any]] = []
+    run_promote(plan, store, events.append)
+    assert {event["kind"] for event in events} == {"progress"}
+    assert events[-1]["done"] == events[-1]["total"]
+    assert events[-1]["step"] == plan.promote.id

@@ -13,7 +13,7 @@ import numpy as np
 
 from kdray.confidence import Confidence
 from kdray.engine import Engine
-from kdray.errors import ExplainError, ModelError
+from kdray.errors import ModelError
 from kdray.images import Pixels
 from kdray.registry import Package, Registry, read_package
 from kdray.registry.serving import read_serving
@@ -36,12 +36,14 @@ class Model:
         package: What it is.
         engine: What answers.
         confidence: How far to trust its answers; None where the package cannot tell.
+        needs_torch: Whether the explanation that was to be warmed up needs another engine.
     """
 
     key: Key
     package: Package
     engine: Engine
     confidence: Confidence | None
+    needs_torch: bool = False
 
     @property
     def bytes(self) -> int:
@@ -90,9 +92,9 @@ class Engines:
         folder = Registry(self._registry).fetch(name, version)
         package = read_package(folder)
         engine = self._engine(package, self._runtime if runtime == "auto" else runtime)
-        self._warm_up(engine, package)
+        needs_torch = not self._warm_up(engine, package) and runtime == "auto"
         self._meter.loaded((name, version), engine.runtime, time.perf_counter() - started)
-        return Model((name, version), package, engine, read_confidence(folder))
+        return Model((name, version), package, engine, read_confidence(folder), needs_torch)
 
     def _engine(self, package: Package, runtime: Runtime) -> Engine:
         folder = package.folder
@@ -122,16 +124,21 @@ class Engines:
 
         return EdgeModel(folder, threads=self._threads)
 
-    def _warm_up(self, engine: Engine, package: Package) -> None:
-        """Answer once, so that the first request does not pay for imports and buffers."""
+    def _warm_up(self, engine: Engine, package: Package) -> bool:
+        """Answer once, so that the first request does not pay for imports and buffers.
+
+        Returns:
+            Whether the engine can make the explanation that is to be warmed up.
+        """
         engine.look(_noise(package, 1))
         if self._explanation is None:
-            return
+            return True
         method, params = self._explanation
         try:
             engine.explain(_noise(package, 1), method, params)
-        except (ModelError, ExplainError):
-            pass  # a request is told; the model predicts all the same
+        except ModelError:
+            return False
+        return True
 
 
 def has_serving_files(folder: Path) -> bool:

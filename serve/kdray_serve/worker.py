@@ -60,7 +60,10 @@ class Worker:
         Raises:
             KdrayError: It is missing, damaged, or cannot be computed here.
         """
-        self.shelf.warm(_first(key))
+        with self.shelf.use(_first(key)) as model:
+            needs_torch = model.needs_torch and self._may_use_torch
+        if needs_torch:
+            self.shelf.warm((*key, "torch"))
 
     def loaded(self) -> list[dict[str, Any]]:
         """Return what is loaded, that used longest ago first."""

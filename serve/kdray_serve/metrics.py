@@ -168,8 +168,8 @@ class Metrics:
             "refused", "Requests refused for load (503) or time (504).", "line", "status"
         )
         self._ready = self._gauge("ready", "1 where requests would be answered.", mode="livemin")
-        build = self._gauge("build", "1; the label tells what runs.", "version", mode="max")
-        build.labels(__version__).set(1)
+        self._build = self._gauge("build", "1; the label tells what runs.", "version", mode="max")
+        self._build.labels(__version__).set(1)
 
     def _add_answers(self) -> None:
         self._images = self._counter(

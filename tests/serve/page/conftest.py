@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -253,48 +253,39 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def shared(browser: Any) -> Any:
-    """Return a tab for tests that want nothing special: starting one takes longer than a test."""
+    """Return the one tab of all tests: starting one takes longer than a test."""
     return browser.new_context().new_page()
 
 
 @pytest.fixture
-def tab(browser: Any, shared: Any) -> Iterator[Callable[..., Any]]:
+def tab(shared: Any) -> Iterator[Callable[..., Any]]:
     """Return a function that gives a tab; fail on script errors and requests to elsewhere."""
-    opened: list[Any] = []
     wrong: list[str] = []
+    listeners: dict[str, Callable[[Any], None]] = {
+        "pageerror": lambda error: wrong.append(str(error)),
+        "console": lambda message: _note(message, wrong),
+    }
 
-    def open_tab(origin: str, **options: Any) -> Any:
-        page = browser.new_context(**options).new_page() if options else shared
-        if options:
-            opened.append(page.context)
-        page.set_default_timeout(10_000)
-        listeners = {
-            "pageerror": lambda error: wrong.append(str(error)),
-            "console": lambda message: _note(message, wrong),
-            "request": lambda request: _check(request, origin, wrong),
-        }
+    def open_tab(
+        origin: str, viewport: tuple[int, int] = (1280, 800), **media: Literal["dark", "reduce"]
+    ) -> Any:
+        shared.set_default_timeout(10_000)
+        shared.set_viewport_size({"width": viewport[0], "height": viewport[1]})
+        shared.emulate_media(
+            **{"color_scheme": "light", "reduced_motion": "no-preference", **media}
+        )
+        listeners["request"] = lambda request: _check(request, origin, wrong)
         for event, listener in listeners.items():
-            page.on(event, listener)
-        if page is shared:
-            leaving.append(listeners)
-        return page
+            shared.on(event, listener)
+        return shared
 
-    leaving: list[dict[str, Any]] = []
     yield open_tab
-    for context in opened:
-        context.close()
-    for listeners in leaving:
-        for event, listener in listeners.items():
-            shared.remove_listener(event, listener)
-        _clear(shared)
+    for event, listener in listeners.items():
+        shared.remove_listener(event, listener)
+    shared.evaluate("() => sessionStorage.clear()")
+    shared.goto("about:blank")
+    shared.unroute_all(behavior="ignoreErrors")
     assert wrong == []
-
-
-def _clear(page: Any) -> None:
-    """Leave nothing of a test in a shared tab."""
-    page.evaluate("() => sessionStorage.clear()")
-    page.goto("about:blank")
-    page.unroute_all(behavior="ignoreErrors")
 
 
 def _check(request: Any, origin: str, wrong: list[str]) -> None:

@@ -97,7 +97,7 @@ def test_nothing_is_wider_than_the_screen(visit: Open, canned: Any, width: int) 
     canned.summary["aliases"] = ["champion", "an-alias-with-a-rather-long-name", "another"]
     canned.prediction["ood"] = {"score": 0.998, "flag": True, "flag_above": 0.99}
     canned.details["card"] = "| a | b |\n| --- | --- |\n| x | " + "0123456789abcdef" * 8 + " |"
-    page = visit(viewport={"width": width, "height": 740})
+    page = visit(viewport=(width, 740))
     page.locator("#about").wait_for()
     assert overflow(page) == 0
     choose(page)
@@ -110,7 +110,8 @@ def test_nothing_is_wider_than_the_screen(visit: Open, canned: Any, width: int) 
 
 @pytest.mark.browser
 def test_twice_the_size_still_shows_all_in_one_column(visit: Open) -> None:
-    page = visit(viewport={"width": 640, "height": 400}, device_scale_factor=2)
+    # at 200 % a window of 1280 x 800 pixels has room for 640 x 400 of the page's
+    page = visit(viewport=(640, 400))
     choose(page)
     expect(page.locator(".heat")).to_have_count(1)
     assert overflow(page) == 0
@@ -121,7 +122,7 @@ def test_twice_the_size_still_shows_all_in_one_column(visit: Open) -> None:
 @pytest.mark.browser
 @pytest.mark.parametrize("height", [780, 400])
 def test_the_notice_is_always_in_sight(visit: Open, height: int) -> None:
-    page = visit(viewport={"width": 1280, "height": height})
+    page = visit(viewport=(1280, height))
     choose(page)
     expect(page.locator("footer")).to_contain_text("Not a medical device")
     for place in (0, 10_000):

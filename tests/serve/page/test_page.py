@@ -123,7 +123,7 @@ async def serve(service: Service, listening: socket.socket, servers: list[uvicor
 def page(tab: Open, address: str) -> Any:
     """Open the page and wait until all is known of the model."""
     page = tab(address)
-    page.goto(address)
+    page.goto(address, timeout=60_000)  # the first one waits for the models
     page.locator("#about").wait_for(timeout=60_000)
     return page
 

@@ -21,6 +21,7 @@ from kdray.store import Store
 _NAME = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d)-(?P<chain>.+-\d+-[0-9a-f]{8})-(?P<number>\d{6})\.jsonl"
 )
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 #: What ``event`` of the first and of the last line of a chain says; answers have no ``event``.
 OPENED, CLOSED = "opened", "closed"
 
@@ -63,7 +64,7 @@ def seal(facts: Mapping[str, Any], before: str) -> tuple[bytes, str]:
         facts: What it says.
         before: Hash of the line before; empty for the first of a chain.
     """
-    line = json.dumps({**facts, "before": before}, separators=(",", ":")).encode()
+    line = _ENCODER.encode({**facts, "before": before}).encode()
     return line + b"\n", hashlib.sha256(line).hexdigest()
 
 

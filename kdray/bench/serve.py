@@ -26,8 +26,6 @@ BASELINES = "kdray_serve.baselines"
 #: Connections that requests at random moments may take.
 _MANY = 64
 _SIZE = 224
-#: Settings of Ray Serve that kdray sets, for the servers that it is compared with.
-THROUGHPUT = {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
 
 
 @dataclass(frozen=True)
@@ -116,13 +114,7 @@ class Measure:
     def bare(self, name: str, module: str, *options: str, place: int | None = None) -> Site:
         """Return a small server, of a model if a place is given."""
         package = [] if place is None else ["--package", str(self._packages[place])]
-        environment = THROUGHPUT if module.startswith("ray") and name.endswith("tuned") else {}
-        return Site(
-            name,
-            f"{BASELINES}.{module}",
-            ("--port", "{port}", *package, *options),
-            environment=environment,
-        )
+        return Site(name, f"{BASELINES}.{module}", ("--port", "{port}", *package, *options))
 
     def rates(self, sites: Sequence[Site]) -> Times:
         """Return the seconds for an answer with 8 clients, of servers in turns."""
@@ -223,19 +215,21 @@ def _large_rows(measure: Measure) -> list[Row]:
 
 def _ray_rows(measure: Measure) -> list[Row]:
     ours = measure.kdray(SMALL_PLACE)
-    ceiling = measure.bare("Ray Serve without a model", "ray_empty", "--decode")
-    empty = measure.bare("Ray Serve that only reads", "ray_empty")
+    ceiling = measure.bare("Ray Serve without a model", "ray_empty", "--decode", "--tuned")
+    empty = measure.bare("Ray Serve that only reads", "ray_empty", "--tuned")
+    usual = measure.bare("the same as Ray comes", "ray_empty", "--decode")
     plain = measure.bare("plain Ray Serve + ONNX Runtime", "ray_onnx", place=SMALL_PLACE)
-    times = measure.rates([ours, ceiling, empty, plain])
+    times = measure.rates([ours, ceiling, empty, usual, plain])
     model = measure.asked.models[SMALL_PLACE]
     what = f"{model}: predictions/s, Ray Serve"
     note = "an endpoint that decodes and resizes the upload, and has no model"
     found = [
         _ratio(f"{what} / empty Ray Serve endpoint", times, ours, ceiling, 0.85, note),
+        _ratio(f"{what} / the same endpoint with Ray's own settings", times, ours, usual),
         _ratio(f"{what} / Ray Serve that does not look at the upload", times, ours, empty),
         _ratio(f"{what} / plain Ray Serve + ONNX Runtime", times, ours, plain),
     ]
-    measure.servers.drop([ceiling, empty, plain])
+    measure.servers.drop([ceiling, empty, usual, plain])
     bare = measure.bare("FastAPI + ONNX Runtime", "fastapi_onnx", place=SMALL_PLACE)
     rate = 0.5 / spread(times[ours.name]).median
     found += _tail_rows(measure, f"{model}, Ray Serve", (ours, bare), rate)

@@ -1,4 +1,4 @@
-"""``kdray serve``: registered models behind an API and a page, on Ray Serve."""
+"""``kdray serve``: registered models behind an API and a page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
     app.command("serve")(serve)
 
 
-def serve(
+def serve(  # noqa: PLR0913 - one argument for each option
     what: Annotated[
         str,
         typer.Argument(
@@ -42,14 +42,21 @@ def serve(
         str | None, typer.Option(help="Address to listen on; 0.0.0.0 opens it to the network.")
     ] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on.")] = None,
+    edge: Annotated[
+        bool, typer.Option("--edge", help="One small process, without Ray and PyTorch.")
+    ] = False,
+    no_auth: Annotated[
+        bool, typer.Option("--no-auth", help="Ask for no key; anybody on this machine may ask.")
+    ] = False,
 ) -> None:
     """Serve models with a page and an API until Ctrl-C.
 
-    The page is at `/`, the API's documentation at `/docs`.
+    The page is at `/`, the API's documentation at `/docs`. Where the job names no keys, one is
+    made at the start and printed.
     """
-    given = {"registry": registry, "host": host, "port": port}
+    given = {"registry": registry, "host": host, "port": port, "auth": "none" if no_auth else None}
     overrides = [f"{key}={value}" for key, value in given.items() if value is not None]
-    raise typer.Exit(_run(_service(what, [*(sets or []), *overrides])))
+    raise typer.Exit(_run(_service(what, [*(sets or []), *overrides]), edge))
 
 
 def _service(what: str, sets: list[str]) -> Service:
@@ -66,12 +73,13 @@ def _service(what: str, sets: list[str]) -> Service:
     return job
 
 
-def _run(service: Service) -> int:
+def _run(service: Service, edge: bool) -> int:
     """Serve in a process of its own, which gets our signals; return its exit code."""
     with tempfile.TemporaryDirectory(prefix="kdray-serve-") as folder:
         config = Path(folder) / "service.json"
         config.write_text(service.model_dump_json(), encoding="utf-8")
-        child = subprocess.Popen([sys.executable, "-m", "kdray_serve", "--config", str(config)])
+        command = [sys.executable, "-m", "kdray_serve", "--config", str(config)]
+        child = subprocess.Popen([*command, *(["--edge"] if edge else [])])
 
         def forward(number: int, _frame: object) -> None:
             child.send_signal(number)

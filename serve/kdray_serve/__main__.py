@@ -15,8 +15,11 @@ from typing import NoReturn
 from pydantic import ValidationError
 
 from kdray.errors import JobError, KdrayError
+from kdray.registry import Registry
 from kdray.spec.keys import ApiKey, make_key
 from kdray.spec.service import Service, is_loopback
+from kdray_serve.catalogue import Catalogue
+from kdray_serve.engines import has_serving_files
 
 #: The address that listens on all addresses.
 _ANY = ("0.0.0.0", "::")
@@ -38,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         service = _read(options.config, options.port)
         _check_port(service.host, service.port)
+        _check_packages(service, options.edge)
         keys, secret = _keys(service)
         _serve(service, keys, options.edge, (_teller(service, secret), began))
     except KdrayError as error:
@@ -92,6 +96,24 @@ def _check_port(host: str, port: int) -> None:
         except OSError as error:
             problem = f"cannot listen here: {error.strerror}."
             raise JobError(f"{host}:{port}", problem, "Choose another with --port.") from error
+
+
+def _check_packages(service: Service, edge: bool) -> None:
+    """Find what cannot be served before anything is started, where the message is plain.
+
+    Raises:
+        RegistryError: A model is missing or damaged.
+        JobError: It cannot be served without PyTorch, and has to be.
+    """
+    registry, catalogue = Registry(service.registry), Catalogue(service)
+    for model in service.models:
+        version = catalogue.resolve(model.name, model.version)
+        if not has_serving_files(registry.fetch(model.name, version)) and edge:
+            raise JobError(
+                f"{model.name}@{version}",
+                "was promoted without the files that --edge needs.",
+                "Promote it again with this version of kdray, or serve it without --edge.",
+            )
 
 
 def _keys(service: Service) -> tuple[tuple[ApiKey, ...], str]:

@@ -18,10 +18,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from kdray.errors import RunError
-from kdray.registry import Registry
 from kdray.spec.keys import ApiKey
 from kdray.spec.service import Service
-from kdray_serve.catalogue import Catalogue
 
 NAME = "kdray"
 #: Where processes of the service write their log lines: a pipe that ``serve_ray`` passes on.
@@ -32,6 +30,8 @@ _METRICS = "PROMETHEUS_MULTIPROC_DIR"
 SETTINGS = {
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0",
+    # Ray lets what it computes give way to everything else; answers should not wait for backups.
+    "RAY_worker_niceness": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     # A busy small machine is slow, not broken: Ray's own patience is 30 s.
     "RAY_raylet_start_wait_time_s": "180",
@@ -51,10 +51,8 @@ def serve_ray(
         began: When it began, as ``time.perf_counter`` has it.
 
     Raises:
-        RegistryError: A model is missing or damaged.
         RunError: Ray does not start, or the service does not.
     """
-    _check_packages(service)
     folder = Path(tempfile.mkdtemp(prefix="kdray-serve-ray-"))
     try:
         _prepare_environment(folder)
@@ -62,13 +60,6 @@ def serve_ray(
         _run(service, keys, lambda: ready(time.perf_counter() - began))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _check_packages(service: Service) -> None:
-    """Find a damaged package before Ray starts, where the message is plain."""
-    registry, catalogue = Registry(service.registry), Catalogue(service)
-    for model in service.models:
-        registry.fetch(model.name, catalogue.resolve(model.name, model.version))
 
 
 def _run(service: Service, keys: Sequence[ApiKey], ready: Callable[[], None]) -> None:

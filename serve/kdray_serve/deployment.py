@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -86,10 +87,10 @@ class Http:
     """
 
     def __init__(self, spec: str, keys: list[str], explaining: DeploymentHandle) -> None:
+        self._is_open = True
         service = _begun(spec)
         made = [ApiKey.model_validate_json(key) for key in keys]
         self._whole = Whole(service, made, Elsewhere(explaining))
-        self._begun: asyncio.Task[None] | None = None
 
     async def __serve_build_asgi_app__(self) -> FastAPI:
         """Return the HTTP application once the models are loaded."""
@@ -101,8 +102,10 @@ class Http:
         self._whole.desk.models()
 
     async def __del__(self) -> None:
-        """Write down what waits, before Serve ends the process."""
-        await self._whole.close()
+        """Write down what waits; Serve calls it before it ends the process."""
+        if self._is_open:
+            self._is_open = False
+            await self._whole.close()
 
 
 class Explainer:
@@ -212,6 +215,6 @@ def _begun(spec: str) -> Service:
     pipe = os.environ.get(LOG_PIPE)
     if pipe is not None:
         with suppress(OSError):
-            os.dup2(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK), 2)
+            sys.stderr = open(pipe, "w", buffering=1, encoding="utf-8")
     set_up(service.log)
     return service

@@ -14,12 +14,8 @@ from contextlib import contextmanager, suppress
 
 import uvicorn
 
-from kdray.errors import JobError
-from kdray.registry import Registry
 from kdray.spec.keys import ApiKey
 from kdray.spec.service import Service
-from kdray_serve.catalogue import Catalogue
-from kdray_serve.engines import has_serving_files
 from kdray_serve.logs import set_up
 from kdray_serve.whole import Whole
 
@@ -43,10 +39,8 @@ def serve_edge(
         began: When it began, as ``time.perf_counter`` has it.
 
     Raises:
-        JobError: A package has no files to be served without PyTorch.
         KdrayError: A model is missing or damaged.
     """
-    check_packages(service)
     _few_arenas()
     set_up(service.log)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -57,24 +51,6 @@ def all_cores(service: Service) -> Service:
     """Return the service with as many threads that predict as there are processors."""
     cores = len(os.sched_getaffinity(0))
     return service.model_copy(update={"cpus_per_replica": float(cores)})
-
-
-def check_packages(service: Service) -> None:
-    """Find what cannot be served without PyTorch before anything is loaded.
-
-    Raises:
-        JobError: A package has no files for it.
-        RegistryError: A model is missing.
-    """
-    registry, catalogue = Registry(service.registry), Catalogue(service)
-    for model in service.models:
-        version = catalogue.resolve(model.name, model.version)
-        if not has_serving_files(registry.fetch(model.name, version)):
-            raise JobError(
-                f"{model.name}@{version}",
-                "was promoted without the files that --edge needs (serving.json, model.onnx).",
-                "Promote it again with this version of kdray, or serve it without --edge.",
-            )
 
 
 async def _serve(service: Service, keys: Sequence[ApiKey], ready: Callable[[], None]) -> None:

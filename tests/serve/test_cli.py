@@ -41,7 +41,9 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     class Child:
         def __init__(self, command: list[str]) -> None:
             assert command[:3] == [sys.executable, "-m", "kdray_serve"]
-            specs.append(json.loads(Path(command[-1]).read_text()))
+            assert command[3] == "--config"
+            spec = json.loads(Path(command[4]).read_text())
+            specs.append({**spec, "flags": command[5:]})
 
         def wait(self) -> int:
             return 7
@@ -89,6 +91,15 @@ def test_a_model_without_a_version_is_the_champion(started: list[dict[str, Any]]
     assert started[0]["models"][0]["version"] == "champion"
 
 
+def test_edge_and_no_keys_are_options(started: list[dict[str, Any]]) -> None:
+    run("brain")
+    run("brain", "--edge", "--no-auth")
+    assert [(spec["flags"], spec["auth"]) for spec in started] == [
+        ([], None),
+        (["--edge"], "none"),
+    ]
+
+
 def test_the_exit_code_is_that_of_the_service(started: list[dict[str, Any]]) -> None:
     assert run("brain") == 7
 
@@ -115,7 +126,7 @@ def test_a_typo_in_the_spec_is_found_before_anything_starts(
 def refused(config: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     """Return the exit code of the service for a spec that it refuses before Ray starts."""
     monkeypatch.setattr(process, "_stop_on_signals", lambda: None)
-    monkeypatch.setattr(process, "_serve", lambda service: pytest.fail("Ray would start"))
+    monkeypatch.setattr(process, "_serve", lambda *_: pytest.fail("something would start"))
     return process.main(["--config", str(config)])
 
 

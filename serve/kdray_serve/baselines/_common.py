@@ -31,12 +31,14 @@ class Options:
         decode: Without a model, whether the upload is decoded and resized all the same.
         pool: Whether FastAPI's pool of threads answers (``def``) and not the event loop
             (``async def``): several requests at once, for the price of handing them over.
+        tuned: On Ray: whether with the settings of Ray Serve that kdray sets.
     """
 
     port: int
     package: Path | None
     decode: bool
     pool: bool
+    tuned: bool
 
 
 def options() -> Options:
@@ -46,6 +48,7 @@ def options() -> Options:
     parser.add_argument("--package", type=Path)
     parser.add_argument("--decode", action="store_true")
     parser.add_argument("--pool", action="store_true")
+    parser.add_argument("--tuned", action="store_true")
     return Options(**vars(parser.parse_args()))
 
 

@@ -8,12 +8,15 @@ import threading
 from types import FrameType
 
 from kdray_serve.baselines._common import Options
+from kdray_serve.cluster import SETTINGS
 
 
 def serve_on_ray(app: object, given: Options, replicas: int = 1) -> None:
     """Run a bound deployment until a signal."""
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if given.tuned:
+        os.environ.update(SETTINGS)
     import ray
     from ray import serve
 

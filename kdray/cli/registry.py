@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from kdray.cli import _registry
 from kdray.cli._output import Json, console, print_json, print_table
+from kdray.errors import JobError
 
 RegistryUri = Annotated[
     str, typer.Option("--registry", help="Folder or s3://bucket/prefix.", metavar="URI")
@@ -20,6 +22,7 @@ ModelVersion = Annotated[
     ),
 ]
 Alias = Annotated[str, typer.Option("--alias", help="The alias to move.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the alias's history.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -27,8 +30,10 @@ def register(app: typer.Typer) -> None:
     verbs = typer.Typer(no_args_is_help=True, help="Kept models: versions, aliases, model cards.")
     verbs.command("list")(list_models)
     verbs.command("show")(show)
+    verbs.command("add")(add)
     verbs.command("promote")(promote)
     verbs.command("rollback")(rollback)
+    verbs.command("history")(history)
     verbs.command("export")(export)
     app.add_typer(verbs, name="registry")
 
@@ -47,53 +52,139 @@ def list_models(registry: RegistryUri = "registry", json: Json = False) -> None:
     elif not rows:
         console.print(f"The registry {registry} is empty: a job with `promote` fills it.")
     else:
-        cells = [(row["name"], _joined(row["versions"]), _pairs(row["aliases"])) for row in rows]
-        print_table(f"Models in {registry}", ("name", "versions", "aliases"), cells)
+        print_table(
+            f"Models in {registry}",
+            ("name", "versions", "aliases"),
+            [
+                (row["name"], _registry.joined(row["versions"]), _registry.pairs(row["aliases"]))
+                for row in rows
+            ],
+        )
 
 
 def show(model: ModelVersion, registry: RegistryUri = "registry", json: Json = False) -> None:
-    """Show a version: what it is, its scores and where it comes from."""
+    """Show a version: what it is, its scores, what serves it and where it comes from."""
     from kdray.registry import Registry
-    from kdray.registry.card import flat
 
     known = Registry(registry)
     facts = known.describe(*_resolved(known, model))
     facts["aliases"] = known.aliases(facts["name"])
+    facts["history"] = {alias: known.history(facts["name"], alias) for alias in facts["aliases"]}
     if json:
         print_json(facts)
-        return
-    summary = facts["metrics"].get("summary", {})
-    print_table(f"{facts['name']}, version {facts['version']}", ("field", "value"), _what(facts))
-    if summary:
-        print_table("Scores", ("split", "score", "value"), _scores(summary))
-    _show_explanations(facts["metrics"].get("explanations") or {})
-    costs = {key: _grouped(value) for key, value in facts["metrics"].get("cost", {}).items()}
-    for title, tree in (("Cost", costs), ("Lineage", facts["lineage"])):
-        if tree:
-            print_table(title, ("field", "value"), list(flat(tree)))
+    else:
+        _registry.show(facts)
 
 
-def promote(
-    name: ModelName,
-    version: Annotated[int, typer.Argument(help="Version number.")],
-    alias: Alias = "champion",
+def add(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A package: an exported model.")],
+    name: Annotated[str, typer.Option("--name", help="Name in the registry.")],
     registry: RegistryUri = "registry",
+    json: Json = False,
 ) -> None:
-    """Let an alias point at a version; `rollback` undoes it."""
-    from kdray.registry import Registry
+    """Register a package folder as a new version, every file compared with its checksum.
 
-    Registry(registry).promote(name, version, alias)
-    console.print(f"{name}: {alias} is version {version}.")
+    The same files again are the same version. No alias moves.
+    """
+    from kdray.registry import Registry, content_key
+
+    version = Registry(registry).add(name, folder, key=content_key(folder))
+    if json:
+        print_json({"name": name, "version": version})
+    else:
+        console.print(f"{folder} is {name}, version {version}.", highlight=False)
+
+
+def promote(  # noqa: PLR0913 - one for each option
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME[@VERSION]", help="Name, and version number or alias; else the newest."
+        ),
+    ],
+    version: Annotated[
+        int | None, typer.Argument(help="Version number, if it is not in NAME@VERSION.")
+    ] = None,
+    alias: Alias = "champion",
+    min_macro_f1: Annotated[
+        float | None, typer.Option(help="Least macro F1 on the validation split.")
+    ] = None,
+    max_latency_ms: Annotated[
+        float | None, typer.Option(help="Most milliseconds for one image, as its job measured.")
+    ] = None,
+    min_agreement: Annotated[
+        float | None, typer.Option(help="Least Pearson correlation with its teacher's maps.")
+    ] = None,
+    beats_champion: Annotated[
+        bool,
+        typer.Option(
+            "--beats-champion", help="Ask for a paired test against the present version."
+        ),
+    ] = False,
+    confidence: Annotated[float, typer.Option(help="Level of that test's interval.")] = 0.95,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge it, move nothing.")] = False,
+    reason: Reason = "",
+    registry: RegistryUri = "registry",
+    json: Json = False,
+) -> None:
+    """Let an alias point at a version if it reaches what is asked; `rollback` undoes it."""
+    require = _registry.require_of(
+        min_macro_f1=min_macro_f1,
+        max_latency_ms=max_latency_ms,
+        min_agreement=min_agreement,
+        beats_champion=beats_champion,
+        confidence=confidence,
+    )
+    from kdray.registry import Registry, judge, promote_if
+
+    known = Registry(registry)
+    name, number = _chosen(known, model, version)
+    if dry_run:
+        verdict = judge(known, name, number, require, alias)
+    else:
+        verdict = promote_if(known, name, number, require, alias, reason)
+    facts = _registry.verdict_facts(name, alias, verdict, dry_run=dry_run)
+    if json:
+        print_json(facts)
+    else:
+        _registry.show_verdict(facts)
+    if not verdict.passed:
+        raise typer.Exit(1)
 
 
 def rollback(
-    name: ModelName, alias: Alias = "champion", registry: RegistryUri = "registry"
+    name: ModelName,
+    alias: Alias = "champion",
+    reason: Reason = "",
+    registry: RegistryUri = "registry",
+    json: Json = False,
 ) -> None:
     """Let an alias point at the version before."""
     from kdray.registry import Registry
 
-    version = Registry(registry).rollback(name, alias)
-    console.print(f"{name}: {alias} is version {version} again.")
+    version = Registry(registry).rollback(name, alias, reason)
+    if json:
+        print_json({"name": name, "alias": alias, "version": version})
+    else:
+        console.print(f"{name}: {alias} is version {version} again.")
+
+
+def history(
+    name: ModelName,
+    alias: Annotated[str, typer.Option("--alias", help="The alias.")] = "champion",
+    registry: RegistryUri = "registry",
+    json: Json = False,
+) -> None:
+    """Show when an alias moved, to which version, and why."""
+    from kdray.registry import Registry
+
+    moves = Registry(registry).history(name, alias)
+    if json:
+        print_json(moves)
+    elif not moves:
+        console.print(f"{name}: no move of {alias} is recorded.")
+    else:
+        _registry.show_history(f"{name}: {alias}", moves)
 
 
 def export(
@@ -115,52 +206,13 @@ def _resolved(known: Any, model: str) -> tuple[str, int]:
     return name, known.resolve(name, version or "champion")
 
 
-def _what(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    params = _pairs(facts["model"]["params"])
-    return [
-        ("aliases", _joined(a for a, n in facts["aliases"].items() if n == facts["version"])),
-        ("model", f"{facts['model']['name']}{f' ({params})' if params else ''}"),
-        ("id in its job", facts["id"]),
-        ("trained as", facts["role"]),
-        ("classes", _joined(facts["classes"])),
-        ("input", f"{facts['image_size']} x {facts['image_size']} x {facts['channels']}"),
-        (
-            "weights",
-            f"{facts['weights']['bytes']:,} bytes, SHA-256 {facts['weights']['sha256'][:16]}",
-        ),
-    ]
-
-
-def _scores(summary: dict[str, Any]) -> list[tuple[str, str, str]]:
-    from kdray.registry.card import spread
-
-    return [
-        (split, score, spread(value))
-        for split, scores in summary.items()
-        for score, value in scores.items()
-        if value is not None
-    ]
-
-
-def _show_explanations(explanations: dict[str, Any]) -> None:
-    from kdray.registry.explained import agreement_table, score_table, verdicts
-
-    for title, (head, rows) in (
-        ("Explanations", score_table(explanations)),
-        ("Agreement with the teacher's maps", agreement_table(explanations)),
-        ("Maps of randomised weights", (["method", "verdict"], list(verdicts(explanations)))),
-    ):
-        if rows:
-            print_table(title, head, rows)
-
-
-def _grouped(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int | float) else str(value)
-
-
-def _joined(items: Any) -> str:
-    return ", ".join(str(item) for item in items)
-
-
-def _pairs(items: dict[str, Any]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in items.items())
+def _chosen(known: Any, model: str, version: int | None) -> tuple[str, int]:
+    """Return the version to promote: the one that is named, or the newest."""
+    name, at, text = model.partition("@")
+    if at and version is not None:
+        problem = f"names two versions: {text} and {version}."
+        raise JobError("registry promote", problem, "Name one.")
+    if at:
+        return name, known.resolve(name, text)
+    newest = version if version is not None else max(known.versions(name), default=1)
+    return name, known.resolve(name, str(newest))

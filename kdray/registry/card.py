@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from kdray.registry import serving_rows
 from kdray.registry.explained import agreement_table, score_table, verdicts
 from kdray.registry.package import Package
+from kdray.registry.serving import told
 
 #: Said on the card, on the page and in the answers of the service.
 NOTICE = "Research software. Not a medical device: not for diagnosis or treatment."
@@ -44,6 +47,7 @@ def model_card(package: Package, metrics: Mapping[str, Any], title: str = "") ->
         *_comparison(metrics.get("against_alone") or {}),
         *_explanations(metrics.get("explanations") or {}),
         *_costs(metrics.get("cost", {})),
+        *_serving(package),
         *_lineage(package),
         *_limits(package, metrics),
     ]
@@ -164,6 +168,18 @@ def _costs(cost: Mapping[str, Any]) -> list[str]:
     return ["## Cost", _table(("", ""), rows)] if rows else []
 
 
+def _serving(package: Package) -> list[str]:
+    if package.serving is None:
+        return []
+    facts = json.loads((package.folder / package.serving.file).read_text(encoding="utf-8"))
+    said = (
+        "Temperature, limits of the sets and distances come from the validation split: they hold "
+        "for images like those."
+    )
+    blocks = ["## Served by", _table(("", ""), serving_rows.rows(told(facts)))]
+    return [*blocks, said] if facts.get("confidence") else blocks
+
+
 def _lineage(package: Package) -> list[str]:
     rows = [(name, f"`{text}`") for name, text in flat(package.lineage)]
     return ["## Lineage", _table(("", ""), rows)] if rows else []
@@ -172,8 +188,8 @@ def _lineage(package: Package) -> list[str]:
 def _limits(package: Package, metrics: Mapping[str, Any]) -> list[str]:
     limits = [
         "It always answers one of its classes, also for an image that is none of them.",
-        "Its probabilities are those of the network; how far they can be trusted is the "
-        "calibration error above."
+        "How far its probabilities can be trusted is the calibration error above: without "
+        "calibration, those of the network."
         if metrics.get("summary")
         else "No scores are recorded for it: do not rely on its answers.",
         "A heat map shows where the model looked, not where the disease is.",

@@ -7,6 +7,7 @@ A version is written once and never changed; only aliases move.
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 import re
 import shutil
@@ -315,10 +316,27 @@ def locate(model: str, registry: str = "registry") -> tuple[Path, str]:
     return known.fetch(name, number), f"{name}@{number}"
 
 
+def content_key(folder: Path) -> str:
+    """Return a key for ``Registry.add`` of a package folder: the same files give the same.
+
+    Raises:
+        RegistryError: There is no such folder.
+    """
+    if not folder.is_dir():
+        raise RegistryError(str(folder), "there is no such folder.")
+    listed = "".join(f"{checksum(file)} {file.name}\n" for file in _files(folder))
+    return hashlib.sha256(listed.encode()).hexdigest()
+
+
 def _copy(folder: Path, target: Path) -> None:
-    for file in sorted(folder.iterdir()):
-        if file.is_file() and not file.name.startswith(".") and file.name != DONE:
-            shutil.copyfile(file, target / file.name)
+    for file in _files(folder):
+        shutil.copyfile(file, target / file.name)
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files of a package folder, by name."""
+    found = (file for file in folder.iterdir() if file.is_file() and file.name != DONE)
+    return sorted(file for file in found if not file.name.startswith("."))
 
 
 def _check(folder: Path, files: Mapping[str, str]) -> None:

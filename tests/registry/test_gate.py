@@ -43,7 +43,7 @@ def add(registry: Registry, make_package: Make) -> Add:
     return register
 
 
-def serve(folder: Path, answers: dict[str, Any]) -> None:
+def serve(folder: Path, answers: dict[str, Any], confidence: Any = None) -> None:
     """Write the files of serving: real answers, and a network that no test here runs."""
     save_file(answers, folder / "validation.safetensors")
     save_file({"none": np.zeros(1, np.float32)}, folder / "serving.safetensors")
@@ -54,7 +54,7 @@ def serve(folder: Path, answers: dict[str, Any]) -> None:
         "validation": "validation.safetensors",
     }
     facts = {key: described(folder / name) for key, name in files.items()}
-    serving = {"format": 1, "tap": "cam", "head": None, "confidence": None, **facts}
+    serving = {"format": 1, "tap": "cam", "head": None, "confidence": confidence, **facts}
     (folder / "serving.json").write_text(json.dumps(serving))
     manifest = json.loads((folder / "model.json").read_text())
     manifest["serving"] = described(folder / "serving.json")

@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from kdray_serve.gate import role_of
-from kdray_serve.refusal import MEDIA_TYPE, Refusal
+from kdray_serve.refusal import MEDIA_TYPE, Refusal, is_of_protocol
 from kdray_serve.schema import Problem
 
 _IMAGE_FILE = {
@@ -27,6 +27,12 @@ _RAW_TYPES = (
     "application/dicom",
     "application/octet-stream",
 )
+#: How refusals look where an inference protocol is spoken.
+_ERROR = {
+    "type": "object",
+    "properties": {"error": {"type": "string"}},
+    "required": ["error"],
+}
 _FIELDS: dict[str, dict[str, Any]] = {
     "method": {
         "type": "string",
@@ -155,9 +161,12 @@ def _completed(app: FastAPI, is_open: bool) -> dict[str, Any]:
 def _complete(path: str, operation: dict[str, Any], is_open: bool) -> None:
     """Add to an operation what the gate does for all of them."""
     needs_key = role_of(path) is not None
-    common = refusals(401, 403, 429) if needs_key and not is_open else {}
-    common |= refusals(403) if needs_key else {}
-    for status, response in common.items():
+    statuses = [400, 413] if "requestBody" in operation else []
+    statuses += [403] if needs_key else []
+    statuses += [401, 429] if needs_key and not is_open else []
+    for status, response in refusals(*statuses).items():
+        if is_of_protocol(path):
+            response["content"] = {"application/json": {"schema": _ERROR}}
         operation["responses"].setdefault(str(status), response)
     if needs_key and not is_open:
         operation["security"] = [{"bearer": []}, {"header": []}]

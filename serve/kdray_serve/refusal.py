@@ -63,10 +63,15 @@ def rendered(refusal: Refusal, path: str, request_id: str) -> tuple[bytes, str]:
         path: Of the request: those of the inference protocols have errors of their own form.
         request_id: Names the request.
     """
-    if path == "/v2" or path.startswith("/v2/") or path.endswith((":predict", ":explain")):
+    if is_of_protocol(path):
         error = json.dumps({"error": refusal.detail}, ensure_ascii=False)
         return error.encode("utf-8", "replace"), "application/json"
     return refusal.body(request_id), MEDIA_TYPE
+
+
+def is_of_protocol(path: str) -> bool:
+    """Return whether a path is one of the inference protocols (V2, or KServe's V1)."""
+    return path == "/v2" or path.startswith("/v2/") or path.endswith((":predict", ":explain"))
 
 
 def too_large(limits: Limits) -> Refusal:

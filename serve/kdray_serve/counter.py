@@ -22,7 +22,7 @@ from kdray_serve.refusal import Refusal
 from kdray_serve.schema import Details
 from kdray_serve.shadow import Shadowing
 from kdray_serve.work import Caller, Explained, Key, Pixels, Predicted, Upload, Wish
-from kdray_serve.worker import Worker
+from kdray_serve.worker import Worker, not_loaded
 
 #: Parts that an image may fall into: shares are kept to a hundredth of a percent.
 _PARTS = 10_000
@@ -83,7 +83,10 @@ class ServiceDesk:
         self._explaining: Explaining = explaining or self._own  # type: ignore[assignment]
         self._told = tuple(told)
         self._predictions: Line[Upload, Predicted] = Line(
-            "predictions", self._worker.predict, _bounds(service), meter
+            "predictions", self._worker.predict, _batches(service), meter
+        )
+        self._previews: Line[Upload, Pixels] = Line(
+            "previews", self._previewed, _one_by_one(service), meter
         )
         self._shadowing = Shadowing(self._worker, self._meter)
         self._follower = Follower(service, self._worker.warm, meter)
@@ -111,6 +114,7 @@ class ServiceDesk:
             with suppress(asyncio.CancelledError):
                 await self._following
         await asyncio.to_thread(self._predictions.close)
+        await asyncio.to_thread(self._previews.close)
         await asyncio.to_thread(self._shadowing.close)
         if self._own is not None:
             await self._own.close()
@@ -122,7 +126,11 @@ class ServiceDesk:
 
     def found(self, name: str) -> Details:
         """Return the model of ``name``, ``name@version`` or ``name@alias``."""
-        return self._details(self._follower.found(name))
+        key = self._follower.found(name)
+        try:
+            return self._follower.details(key)
+        except KdrayError as error:
+            raise not_loaded(key, error) from error
 
     async def predict(
         self, caller: Caller, name: str, images: Sequence[Upload]
@@ -134,9 +142,9 @@ class ServiceDesk:
         started = time.perf_counter()
         _check_number(images, self._service.limits.max_images)
         key, is_canary = self._chosen(name, images[0])
+        details = await self._read(key)
         answers = await self._predictions.ask(key, images, self._loading(key))
         predicted = [_usable(answer, place, images) for place, answer in enumerate(answers)]
-        details = self._details(key)
         self._tell(caller, details, "predict", images, (predicted, None), (started, is_canary))
         self._ask_shadow(name, key, images, predicted)
         return details, predicted
@@ -156,7 +164,10 @@ class ServiceDesk:
 
     async def preview(self, image: Upload) -> Pixels:
         """Return an image file's pixels, upright, for browsers that cannot show the file."""
-        return await asyncio.to_thread(self._worker.preview, image)
+        [pixels] = await self._previews.ask(("", 0), [image])
+        if isinstance(pixels, Exception):
+            raise pixels
+        return pixels
 
     async def sample(self, name: str, number: int) -> bytes:
         """Return the PNG file of a model's sample image."""
@@ -193,6 +204,9 @@ class ServiceDesk:
             "failed": dict(self._follower.failures),
         }
 
+    def _previewed(self, _key: Key, images: Sequence[Upload]) -> list[Pixels | Exception]:
+        return [self._worker.preview(image) for image in images]
+
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(self._service.refresh_seconds)
@@ -222,7 +236,7 @@ class ServiceDesk:
             try:
                 await asyncio.to_thread(self._worker.warm, key)
             except KdrayError as error:
-                raise _not_loaded(key, error) from error
+                raise not_loaded(key, error) from error
 
         return load
 
@@ -243,16 +257,13 @@ class ServiceDesk:
         return details.teacher
 
     async def _read(self, key: Key) -> Details:
+        known = self._follower.table.details.get(key)
+        if known is not None:
+            return known
         try:
             return await asyncio.to_thread(self._follower.details, key)
         except KdrayError as error:
-            raise _not_loaded(key, error) from error
-
-    def _details(self, key: Key) -> Details:
-        try:
-            return self._follower.details(key)
-        except KdrayError as error:
-            raise _not_loaded(key, error) from error
+            raise not_loaded(key, error) from error
 
     def _tell(
         self,
@@ -292,15 +303,18 @@ class ServiceDesk:
             self._shadowing.ask(shadow, images, predicted)
 
 
-def _bounds(service: Service) -> Bounds:
-    limits = service.limits
-    return Bounds(
-        requests=limits.max_queued_requests,
-        seconds=limits.predict_seconds,
+def _batches(service: Service) -> Bounds:
+    return replace(
+        _one_by_one(service),
         threads=max(1, int(service.cpus_per_replica)),
         max_size=service.batching.max_size,
         wait_ms=service.batching.wait_ms,
     )
+
+
+def _one_by_one(service: Service) -> Bounds:
+    limits = service.limits
+    return Bounds(requests=limits.max_queued_requests, seconds=limits.predict_seconds)
 
 
 def _is_in(percent: float, digits: str) -> bool:
@@ -324,9 +338,3 @@ def _usable(answer: Predicted | Exception, place: int, images: Sequence[Upload])
         which = f"Image {place + 1} of {len(images)}{name}: {answer.detail}"
         raise Refusal(answer.status, which, answer.headers)
     raise answer
-
-
-def _not_loaded(key: Key, error: KdrayError) -> Refusal:
-    _LOG.error("%s@%s cannot be used: %s", *key, error)
-    detail = f"{key[0]}@{key[1]} cannot be loaded now; the service's log says why."
-    return Refusal(503, detail, {"Retry-After": "10"})

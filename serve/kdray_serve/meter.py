@@ -40,7 +40,7 @@ class Answered:
 
 
 #: Kinds of work that have a queue of their own.
-LineName = Literal["predictions", "explanations", "shadow"]
+LineName = Literal["predictions", "explanations", "previews"]
 #: How an answer of the shadow version compares with the one that was returned.
 Outcome = Literal["same", "different", "dropped", "failed"]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +28,7 @@ from kdray_serve.refusal import Refusal
 from kdray_serve.shelf import Shelf
 from kdray_serve.work import Beside, Explained, Key, Mapped, Pixels, Predicted, Upload, Wish
 
+_LOG = logging.getLogger(__name__)
 #: Most classes that ``all`` stands for: the most probable ones.
 MOST_CLASSES = 10
 _LIKENESS = {"pearson": pearson, "ssim": ssim, "iou20": overlap}
@@ -88,7 +91,7 @@ class Worker:
     def predict(self, key: Key, images: Sequence[Upload]) -> list[Predicted | Exception]:
         """Return what a version says of each image, in one forward pass, or why it cannot."""
         started = time.perf_counter()
-        with self.shelf.use(_first(key)) as model:
+        with self._using(_first(key)) as model:
             taken = [self._tried(model, image) for image in images]
             usable = [one for one in taken if isinstance(one, Taken)]
             answers = iter(self._answers(model, usable)[0] if usable else ())
@@ -108,7 +111,7 @@ class Worker:
         """
         started = time.perf_counter()
         wanted = self._wanted(wish.method)
-        with self.shelf.use(_first(key)) as model:
+        with self._using(_first(key)) as model:
             taken = take(image, self.service.limits.max_pixels, model.package.window)
             [predicted], seen, shown = self._answers(model, [taken])
             places = _places(model, wish.classes, predicted)
@@ -124,6 +127,16 @@ class Worker:
         return Explained(
             predicted, mapped, shown[0], plan.replaced, beside if wish.against else None
         )
+
+    @contextmanager
+    def _using(self, asked: Asked) -> Iterator[Model]:
+        """Keep a model loaded; one that cannot be is a refusal, not a failure of the service."""
+        with ExitStack() as stack:
+            try:
+                model = stack.enter_context(self.shelf.use(asked))
+            except KdrayError as error:
+                raise not_loaded(asked[:2], error) from error
+            yield model
 
     def _tried(self, model: Model, image: Upload) -> Taken | Refusal:
         try:
@@ -202,7 +215,7 @@ class Worker:
                 raise _refused(plan.method, error) from error
         except (ExplainError, JobError) as error:
             raise _refused(plan.method, error) from error
-        with self.shelf.use((*model.key, "torch")) as other:
+        with self._using((*model.key, "torch")) as other:
             try:
                 return other.engine.explain(image, plan.method, plan.params, classes)
             except (ModelError, ExplainError, JobError) as error:
@@ -210,7 +223,7 @@ class Worker:
 
     def _beside(self, key: Key, taken: Taken, plan: Plan, names: Sequence[str]) -> Beside:
         """Return another model's view of the same image and classes."""
-        with self.shelf.use(_first(key)) as model:
+        with self._using(_first(key)) as model:
             classes = model.engine.classes
             places = [_place(classes, name) for name in names]
             [predicted], _, shown = self._answers(model, [taken])
@@ -223,6 +236,13 @@ class Worker:
                 mapped=self._mapped(model, shown, plan, places),
                 agreement=(),
             )
+
+
+def not_loaded(key: Key, error: KdrayError) -> Refusal:
+    """Return the refusal for a version that cannot be loaded; the log has the reason."""
+    _LOG.error("%s@%s cannot be used: %s", *key, error)
+    detail = f"{key[0]}@{key[1]} cannot be loaded now; the service's log says why."
+    return Refusal(503, detail, {"Retry-After": "10"})
 
 
 def _first(key: Key) -> Asked:

@@ -38,15 +38,15 @@ class Guess:
 
     mean: Floats
     variance: Doubles
-    wanted: Doubles
-    explained: Doubles
+    wanted: Floats
+    explained: Floats
     reach: float
 
-    def covariance(self) -> Doubles:
+    def covariance(self) -> Floats:
         """Return what is left open, ``[n, n]``, for a class of variance 1."""
-        covariance = _kernel(self.wanted, self.wanted, self.reach)
-        covariance += UNEXPLAINED * np.eye(len(covariance))
+        covariance: Floats = _kernel(self.wanted, self.wanted, self.reach)
         covariance -= self.explained.T @ self.explained
+        covariance[np.diag_indices(len(covariance))] += UNEXPLAINED
         return covariance
 
 
@@ -104,16 +104,16 @@ def guessed(known: Floats, scores: Floats, wanted: Floats) -> Guess:
     explained, residual = np.split(_forward(factor, both), [len(others)], axis=1)
     variance = (residual**2).mean(axis=0)
     mean = centre + explained.T @ residual
-    return Guess(mean.astype(np.float32), variance, others, explained, reach)
+    return Guess(mean.astype(np.float32), variance, wanted, explained.astype(np.float32), reach)
 
 
 def draws(guess: Guess) -> Floats:
     """Return scores ``[16, n, K]`` as they may be, drawn with a fixed seed."""
     count = len(guess.mean)
-    noise = np.random.default_rng(0).standard_normal((DRAWS, count))
-    factor = np.linalg.cholesky(guess.covariance() + 1e-8 * np.eye(count))
-    errors = (noise @ factor.T)[:, :, None] * np.sqrt(guess.variance.clip(0))
-    scores: Floats = guess.mean + errors.astype(np.float32)
+    noise = np.random.default_rng(0).standard_normal((DRAWS, count), dtype=np.float32)
+    factor = np.linalg.cholesky(guess.covariance())
+    errors = (noise @ factor.T)[:, :, None] * np.sqrt(guess.variance).astype(np.float32)
+    scores: Floats = guess.mean + errors
     return scores
 
 
@@ -166,16 +166,19 @@ def _reach(rows: Doubles) -> float:
     return max(REACH * float(np.sqrt(np.median(apart))), 1e-6)
 
 
-def _kernel(first: Doubles, second: Doubles, reach: float) -> Doubles:
-    kernel: Doubles = np.exp(-_distances(first, second) / (2 * reach**2))
-    return kernel
+def _kernel(first: NDArray[Any], second: NDArray[Any], reach: float) -> NDArray[Any]:
+    kernel = _distances(first, second)
+    kernel *= -1 / (2 * reach**2)
+    return np.asarray(np.exp(kernel, out=kernel))
 
 
-def _distances(first: Doubles, second: Doubles) -> Doubles:
+def _distances(first: NDArray[Any], second: NDArray[Any]) -> NDArray[Any]:
     """Return the squared distances ``[n, m]`` of rows."""
     ours, theirs = ((one**2).sum(axis=1) for one in (first, second))
-    apart: Doubles = np.maximum(ours[:, None] + theirs - 2 * (first @ second.T), 0)
-    return apart
+    apart = (-2 * first) @ second.T
+    apart += ours[:, None]
+    apart += theirs
+    return np.asarray(np.maximum(apart, 0, out=apart))
 
 
 def _forward(factor: NDArray[Any], right: NDArray[Any]) -> Doubles:

@@ -238,3 +238,15 @@ def damaged() -> Callable[[bytes, random.Random], bytes]:
         return bytes(data) or b"\0"
 
     return damage
+
+
+def test_colours_of_16_bits_give_their_upper_8_bits() -> None:
+    values = np.random.default_rng(2).integers(0, 2**16, (9, 10, 3), np.uint16)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    head = struct.pack(">IIBBBBB", 10, 9, 16, 2, 0, 0, 0)
+    chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    content = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
+    )
+    np.testing.assert_array_equal(take(Upload(content), LIMIT).pixels, values >> 8)

@@ -124,14 +124,22 @@ def _storage(uri: str) -> Check:
         store.write(probe, b"kdray")
         read = store.read(probe)
         store.delete(probe)
+        decides = store.decides(probe)
+        store.delete(probe)
     except (KdrayError, OSError) as error:
         remedy = "Name another with --storage, or check its rights and credentials."
         return Check("storage", "fail", str(error), remedy)
     if not was_there:
         Path(uri).rmdir()
     if read != b"kdray":
-        return Check("storage", "fail", f"{uri} does not give back what was written to it.")
-    return Check("storage", "ok", f"{uri} can be written")
+        return Check(
+            "storage", "fail", f"{store.called()} does not give back what was written to it."
+        )
+    if not decides:
+        problem = "its server ignores If-None-Match: two writers at once overwrite each other"
+        remedy = "Use a server that knows conditional writes, or a shared folder."
+        return Check("storage", "warn", f"{store.called()}: {problem}", remedy)
+    return Check("storage", "ok", f"{store.called()} can be written")
 
 
 def _port(port: int) -> Check:

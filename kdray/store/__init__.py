@@ -116,6 +116,17 @@ class Store:
         """
         return self._place.replace(name, old, new)
 
+    def decides(self, name: str) -> bool:
+        """Return whether of two writers of a file one wins, tried on a new file.
+
+        Args:
+            name: A name that nothing has; the file stays.
+
+        Raises:
+            StoreError: The storage refuses or does not answer.
+        """
+        return self._place.decides(name)
+
     def exists(self, name: str) -> bool:
         """Return whether a file or folder is there."""
         return self._place.exists(name)

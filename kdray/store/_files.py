@@ -65,6 +65,10 @@ class Files:
             self.write(name, new)
             return True
 
+    def decides(self, name: str) -> bool:
+        """Return whether of two writers one wins; a lock file sees to that."""
+        return True
+
     def exists(self, name: str) -> bool:
         """Return whether a file or folder is there."""
         return os.path.exists(self.called(name))

@@ -65,6 +65,10 @@ class Objects:
         now, tag = self._read(name)
         return now == old and self._put_if(name, new, tag)
 
+    def decides(self, name: str) -> bool:
+        """Return whether the server honours conditions: some ignore them without a word."""
+        return self._put_if(name, b"1", None) and not self._put_if(name, b"2", None)
+
     def exists(self, name: str) -> bool:
         """Return whether an object, or one below this name, is there."""
         return any(

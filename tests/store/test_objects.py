@@ -269,3 +269,9 @@ def test_a_server_without_conditional_writes_is_said(answering: Answers) -> None
     answers = [(404, refusal("NoSuchKey")), (501, refusal("NotImplemented"))]
     with pytest.raises(StoreError, match="knows no conditional writes"):
         Store(answering([], answers)).replace("x", None, b"1")
+
+
+def test_a_server_that_ignores_conditions_is_found_out(answering: Answers) -> None:
+    seen: list[str] = []
+    assert not Store(answering(seen, [(200, b""), (200, b"")])).decides("probe")
+    assert seen == ["PUT *", "PUT *"]

@@ -64,6 +64,10 @@ def test_a_file_is_replaced_only_in_the_state_that_was_read(store: Store) -> Non
     assert store.read("x") == b"2"
 
 
+def test_a_storage_tells_that_of_two_writers_one_wins(store: Store) -> None:
+    assert store.decides("probe")
+
+
 def at_once(acts: Sequence[Callable[[], object]]) -> int:
     """Start all acts at the same moment and return how many succeeded."""
     ready = threading.Barrier(len(acts))

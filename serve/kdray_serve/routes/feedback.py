@@ -56,7 +56,7 @@ def router(desk: Desk, observed: Observed) -> APIRouter:
             202: {"description": "It will be written down.", "model": Noted},
             **{
                 status: text
-                for status, text in answers(None, 413, 422, 503).items()
+                for status, text in answers(None, 400, 413, 422, 503).items()
                 if status != 200
             },
         },

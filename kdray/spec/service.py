@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from kdray.spec.strict import Many, Name, Part, PartRef, Strict
 
+#: What browsers send as `Origin`: no path, no end slash, no stars.
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?")
 #: A version number or an alias.
 VersionText = Annotated[
     str,
@@ -197,6 +207,16 @@ class Service(Strict):
                 "(`auth: {file: keys.yaml}`, see `kdray keys`)"
             )
         return self
+
+    @field_validator("cors")
+    @classmethod
+    def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin!r} is no origin: write it like https://pacs.example.org"
+                )
+        return origins
 
     @model_validator(mode="after")
     def _shares_of_served_models(self) -> Service:

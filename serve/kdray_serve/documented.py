@@ -161,7 +161,7 @@ def _completed(app: FastAPI, is_open: bool) -> dict[str, Any]:
 def _complete(path: str, operation: dict[str, Any], is_open: bool) -> None:
     """Add to an operation what the gate does for all of them."""
     needs_key = role_of(path) is not None
-    statuses = [400, 413] if "requestBody" in operation else []
+    statuses = [400, 408, 413] if "requestBody" in operation else []
     statuses += [403] if needs_key else []
     statuses += [401, 429] if needs_key and not is_open else []
     for status, response in refusals(*statuses).items():

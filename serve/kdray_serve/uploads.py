@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import math
@@ -23,6 +24,8 @@ _KINDS = (
     "`application/octet-stream`."
 )
 _LONGEST_FIELD = 1000
+#: A client that sends nothing more must not hold its place for ever.
+_BODY_SECONDS = 120.0
 #: Longer than anybody waits; keeps the number within what clocks can add.
 _LONGEST_MS = 86_400_000.0
 _TRUE, _FALSE = ("true", "1"), ("false", "0", "")
@@ -123,7 +126,12 @@ async def read_form(request: Request, most: int, fields: tuple[str, ...] = ()) -
     if request.headers.get("content-encoding", "identity") != "identity":
         raise Refusal(415, "The body is compressed; send it as it is.")
     kind = request.headers.get("content-type", "")
-    body = await request.body()
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            body = await request.body()
+    except TimeoutError:
+        detail = f"The body did not arrive within {_BODY_SECONDS:g} s."
+        raise Refusal(408, detail, {"Connection": "close"}) from None
     form = read_body(kind, body, fields)
     if request.scope["query_string"]:
         form = Form(form.images, _with_query(form.fields, request, fields))

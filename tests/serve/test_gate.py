@@ -197,6 +197,14 @@ def test_no_other_origin_is_allowed_beside_a_named_one(
     assert asked.status_code == 403
 
 
+@pytest.mark.parametrize("origin", ["*", "pacs.example.org", "https://pacs.example.org/", "null"])
+def test_what_no_browser_sends_as_an_origin_is_refused_in_the_job(
+    desk_of: Desk, origin: str
+) -> None:
+    with pytest.raises(ValueError, match="is no origin"):
+        desk_of(cors=(origin,))
+
+
 def test_head_is_get_without_the_body(client_of: Client, desk_of: Desk) -> None:
     client = client_of(desk_of())
     for path in ("/", "/v1/models", "/healthz", "/page/icon.svg"):
@@ -360,6 +368,20 @@ def test_a_client_that_goes_away_is_noted_as_499_and_is_no_fault(
     assert asyncio.run(called(app, headers, gone, notes)) == []  # type: ignore[arg-type]
     assert notes.visits[0].status == 499
     assert not caplog.records
+
+
+def test_a_client_that_sends_no_more_is_408(
+    client_of: Client, desk_of: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr("kdray_serve.uploads._BODY_SECONDS", 0.001)
+    headers = [(b"host", b"localhost"), (b"content-type", b"image/png")]
+    [start, body] = asyncio.run(called(client_of(desk_of()).app, headers, never))  # type: ignore[arg-type]
+    assert start["status"] == 408
+    assert b"did not arrive" in body["body"]
 
 
 def test_a_fault_in_the_middle_of_an_answer_ends_the_connection() -> None:

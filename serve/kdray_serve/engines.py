@@ -115,9 +115,12 @@ class Engines:
             problem = "this package needs PyTorch, which is not used here."
             remedy = "Promote it again with this version of kdray, or serve it without --edge."
             raise ModelError(str(folder), problem, remedy)
-        from kdray.infer import Predictor  # imports torch
+        import torch
 
-        return Predictor(folder, "cuda" if gpu_is_visible() else "cpu")
+        from kdray.infer import Predictor
+
+        has_gpu = gpu_is_visible() and torch.cuda.is_available()  # PyTorch may be one without
+        return Predictor(folder, "cuda" if has_gpu else "cpu")
 
     def _onnx(self, folder: Path) -> Engine:
         from kdray.edge.model import EdgeModel  # imports ONNX Runtime

@@ -212,3 +212,14 @@ def test_lines_for_objects_are_collected_until_the_log_is_closed(remote: Any) ->
     written.close()
     assert len(remote.objects) == 2
     assert len(log.answers(remote, "mri")) == 5
+
+
+def test_a_log_on_s3_verifies(s3: str, tmp_path: Path) -> None:
+    store = Store(s3, cache=str(tmp_path))
+    written = AuditLog(store, "mri")
+    for number in range(3):
+        written.note({"when": "2026", "number": number})
+    written.close()
+    [chain] = log.verify(store, "mri")
+    assert (chain.problems, chain.is_closed, chain.lines) == ((), True, 5)
+    assert [line["number"] for line in log.answers(store, "mri")] == [0, 1, 2]

@@ -121,3 +121,14 @@ def test_standings_are_by_version() -> None:
     first, second = feedback.standings(feedback.judge([*rows, other], []))
     assert (first.model, first.right, first.total, first.accuracy) == ("brain@3", 3, 4, 0.75)
     assert (second.model, second.right, second.total) == ("brain@4", 1, 1)
+
+
+def test_feedback_is_kept_and_merged_on_s3(s3: str, tmp_path: Path) -> None:
+    store = Store(s3, cache=str(tmp_path))
+    rows = [replace(ROW, id=f"{number:03d}") for number in range(feedback.MERGE_FROM)]
+    for row in rows:
+        feedback.write(store, "mri", [row])
+    assert feedback.read(store, "mri") == rows
+    assert feedback.merge(store, "mri") == feedback.MERGE_FROM
+    assert len(store.list("services/mri/feedback")) == 1
+    assert feedback.read(store, "mri") == rows

@@ -158,6 +158,8 @@ class ServiceDesk:
         details = await self._read(key)
         wish = replace(wish, against=self._against(details, wish.against))
         explained = await self._explaining.explain(key, image, wish)
+        method = explained.mapped.method
+        self._meter.explained(key, method, time.perf_counter() - started)
         answer = [explained.predicted], explained
         self._tell(caller, details, "explain", [image], answer, (started, is_canary))
         return details, explained

@@ -58,7 +58,7 @@ class Meter(Protocol):
         """Note a request that was refused for load (503) or time (504)."""
 
     def explained(self, key: Key, method: str, seconds: float) -> None:
-        """Note an explanation, decoding and prediction included."""
+        """Note an explanation: from the call to the answer, wherever it was made."""
 
     def loaded(self, key: Key, runtime: str, seconds: float) -> None:
         """Note a model that was loaded and warmed up."""

@@ -17,6 +17,8 @@ from kdray_serve.worker import Worker
 
 #: Requests that may wait; more are dropped: the shadow must not slow down what is returned.
 WAITING = 32
+#: Bytes of images that may wait.
+HELD = 64 * 2**20
 _LOG = logging.getLogger(__name__)
 _Asked = tuple[Key, Sequence[Upload], Sequence[Predicted]]
 
@@ -36,6 +38,7 @@ class Shadowing:
         self._lock = threading.Lock()
         self._counts: dict[Key, dict[Outcome, int]] = {}
         self._largest: dict[Key, float] = {}
+        self._held = 0
         self._thread: threading.Thread | None = None
 
     def ask(self, key: Key, images: Sequence[Upload], returned: Sequence[Predicted]) -> None:
@@ -43,8 +46,12 @@ class Shadowing:
         if self._thread is None:
             self._thread = threading.Thread(target=self._serve, name="shadow", daemon=True)
             self._thread.start()
+        size = _bytes_of(images)
         try:
+            if self._held and self._held + size > HELD:
+                raise queue.Full
             self._queue.put_nowait((key, images, returned))
+            self._hold(size)
         except queue.Full:
             self._count(key, "dropped", math.nan)
 
@@ -69,15 +76,23 @@ class Shadowing:
 
     def _serve(self) -> None:
         while (asked := self._queue.get()) is not None:
-            key, images, returned = asked
-            try:
-                answers = self._worker.predict(key, images)
-            except Exception:  # whatever it is, it must not end the shadow
-                _LOG.exception("the shadow %s@%s failed", *key)
-                self._count(key, "failed", math.nan)
-                continue
-            for answer, other in zip(answers, returned, strict=True):
-                self._compare(key, answer, other)
+            self._do(*asked)
+            self._hold(-_bytes_of(asked[1]))
+            del asked  # images should not stay until the next ones
+
+    def _do(self, key: Key, images: Sequence[Upload], returned: Sequence[Predicted]) -> None:
+        try:
+            answers = self._worker.predict(key, images)
+        except Exception:  # whatever it is, it must not end the shadow
+            _LOG.exception("the shadow %s@%s failed", *key)
+            self._count(key, "failed", math.nan)
+            return
+        for answer, other in zip(answers, returned, strict=True):
+            self._compare(key, answer, other)
+
+    def _hold(self, size: int) -> None:
+        with self._lock:
+            self._held += size
 
     def _compare(self, key: Key, answer: Predicted | Exception, returned: Predicted) -> None:
         if isinstance(answer, Exception):
@@ -97,3 +112,8 @@ class Shadowing:
             if difference >= self._largest.get(key, 0.0):
                 self._largest[key] = difference
         self._meter.shadowed(key, outcome, difference)
+
+
+def _bytes_of(images: Sequence[Upload]) -> int:
+    contents = (image.content for image in images)
+    return sum(one.nbytes if isinstance(one, np.ndarray) else len(one) for one in contents)

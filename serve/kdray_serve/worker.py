@@ -123,7 +123,6 @@ class Worker:
             beside = self._beside(_parsed(wish.against), taken, plan, names)
             scores = _agreement(mapped.maps, beside.mapped.maps)
             beside = replace(beside, agreement=scores, chance=chance)
-        self._meter.explained(key, plan.method, time.perf_counter() - started)
         return Explained(
             predicted, mapped, shown[0], plan.replaced, beside if wish.against else None
         )

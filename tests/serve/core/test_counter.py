@@ -224,6 +224,32 @@ def test_the_shadow_is_left_out_where_it_cannot_keep_up(
     asyncio.run(main())
 
 
+def test_the_shadow_holds_few_bytes_of_images(
+    service: Make, caller: Caller, uploads: list[Upload], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        meter, go = Compared(), threading.Event()
+        spec = service(shadow=Shadow(version="1"))
+        worker = make_worker(spec)
+        predict = worker.predict
+        monkeypatch.setattr("kdray_serve.shadow.HELD", 1)
+
+        def slow(key: Key, images: Sequence[Upload]) -> list[Predicted | Exception]:
+            assert key != ("brain", 1) or go.wait(20)
+            return predict(key, images)
+
+        monkeypatch.setattr(worker, "predict", slow)
+        async with open_desk(spec, worker=worker, meter=meter) as desk:
+            for upload in uploads[:3]:
+                await desk.predict(caller, "brain", [upload])
+            assert [outcome for _, outcome, _ in meter.outcomes] == ["dropped"] * 2
+            go.set()
+            await meter.wait(3)
+        assert meter.outcomes[2][1] in ("same", "different")
+
+    asyncio.run(main())
+
+
 def test_a_version_switch_under_load_fails_no_request(
     service: Make, registry: Registry, caller: Caller, uploads: list[Upload]
 ) -> None:

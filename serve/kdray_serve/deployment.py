@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from fastapi import FastAPI
 from ray import serve
 from ray.exceptions import RayActorError
 from ray.serve.exceptions import (
@@ -24,6 +23,7 @@ from ray.serve.exceptions import (
     ReplicaUnavailableError,
 )
 from ray.serve.handle import DeploymentHandle
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kdray.errors import KdrayError
 from kdray.spec.keys import ApiKey
@@ -33,6 +33,7 @@ from kdray_serve.counter import make_worker
 from kdray_serve.explaining import RETRY_SECONDS, Here
 from kdray_serve.follow import Follower
 from kdray_serve.logs import set_up
+from kdray_serve.metrics import Metrics
 from kdray_serve.refusal import Refusal, busy
 from kdray_serve.whole import Whole
 from kdray_serve.work import Explained, Key, Upload, Wish
@@ -77,6 +78,21 @@ def build(service: Service, keys: Sequence[ApiKey] = ()) -> serve.Application:
     return http.bind(spec, kept, explaining.bind(spec))
 
 
+def behind_proxy(app: ASGIApp) -> ASGIApp:
+    """Return an application without ``X-Request-ID`` in its answers: Serve's proxy adds it."""
+
+    async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+        async def unnamed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                kept = [pair for pair in message["headers"] if pair[0] != b"x-request-id"]
+                message = {**message, "headers": kept}
+            await send(message)
+
+        await app(scope, receive, unnamed)
+
+    return inner
+
+
 class Http:
     """Speaks HTTP and predicts.
 
@@ -92,10 +108,10 @@ class Http:
         made = [ApiKey.model_validate_json(key) for key in keys]
         self._whole = Whole(service, made, Elsewhere(explaining))
 
-    async def __serve_build_asgi_app__(self) -> FastAPI:
+    async def __serve_build_asgi_app__(self) -> ASGIApp:
         """Return the HTTP application once the models are loaded."""
         await self._whole.start()
-        return self._whole.app
+        return behind_proxy(self._whole.app)
 
     def check_health(self) -> None:
         """Raise what is wrong; Serve replaces the replica then."""
@@ -118,8 +134,9 @@ class Explainer:
     def __init__(self, spec: str) -> None:
         service = _begun(spec)
         self._service = service
-        worker = make_worker(service)
-        self._here = Here(worker, service.limits)
+        metrics = Metrics(service.ood.flag_above)  # shown by the replicas that speak HTTP
+        worker = make_worker(service, meter=metrics)
+        self._here = Here(worker, service.limits, metrics)
         self._follower = Follower(service, worker.warm)
         self._follower.look()
         self._following: asyncio.Task[None] | None = None

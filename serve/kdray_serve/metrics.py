@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 import os
+from pathlib import Path
 from typing import Any, TypeVar
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.process_collector import ProcessCollector
 
 from kdray import __version__
@@ -51,9 +52,15 @@ class Metrics:
         """Return all counts in the text format of Prometheus."""
         if _SHARED not in os.environ:
             return generate_latest(self._registry)
+        _forget_the_dead(Path(os.environ[_SHARED]))
         shared = CollectorRegistry()
         MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
         return generate_latest(shared)
+
+    def close(self) -> None:
+        """Take this process's part out of what its machine has now: queues, models in memory."""
+        if _SHARED in os.environ:
+            mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
 
     def finished(self, visit: Visit) -> None:
         """Count a request that is over."""
@@ -171,14 +178,18 @@ class Metrics:
         )  # fmt: skip
         self._received = self._counter("received_bytes", "Bytes of the bodies of requests.")
         self._sent = self._counter("sent_bytes", "Bytes of the bodies of answers.")
-        self._queue = self._gauge("queue_requests", "Requests that wait or run.", "line")
+        self._queue = self._gauge(
+            "queue_requests", "Requests that wait or run in a process.", "line", mode="livemax"
+        )
         self._queue_limit = self._gauge(
-            "queue_limit", "Requests that may wait or run; more are refused.", "line"
+            "queue_limit", "Requests that may do so; more are refused.", "line", mode="livemax"
         )
         self._refused = self._counter(
             "refused", "Requests refused for load (503) or time (504).", "line", "status"
         )
-        self._ready = self._gauge("ready", "1 where requests would be answered.", mode="livemin")
+        self._ready = self._gauge(
+            "ready", "1 where requests would be answered.", mode="livemostrecent"
+        )
         self._build = self._gauge("build", "1; the label tells what runs.", "version", mode="max")
         self._build.labels(__version__).set(1)
 
@@ -262,6 +273,17 @@ class Metrics:
         self, name: str, text: str, buckets: tuple[float, ...], *labels: str
     ) -> Histogram:
         return Histogram(f"kdray_{name}", text, labels, registry=self._registry, buckets=buckets)
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """Take processes that were killed out of what the machine has now; what they counted stays."""
+    for pid in {path.stem.rpartition("_")[2] for path in folder.glob("gauge_live*_*.db")}:
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            mark_process_dead(int(pid))  # type: ignore[no-untyped-call]
+        except PermissionError:
+            pass  # somebody else's, so it lives
 
 
 def _named(key: Key) -> str:

@@ -70,3 +70,4 @@ class Observed:
             self._keeper.close()
         if self._audit is not None:
             self._audit.close()
+        self.metrics.close()

@@ -166,15 +166,18 @@ COUNT = """\
 from kdray_serve.metrics import Metrics
 metrics = Metrics()
 metrics.switched(("brain", 3))
-metrics.queue("predictions", 2)
+metrics.memory(5, 1000)
 """
 SHOW = """\
 from kdray_serve.metrics import Metrics
-print(Metrics().text().decode())
+metrics = Metrics()
+metrics.ready(True)
+metrics.memory(1, 10)
+print(metrics.text().decode())
 """
 
 
-def test_processes_that_share_a_folder_are_shown_as_one(tmp_path: Path) -> None:
+def test_processes_that_share_a_folder_are_shown_as_one_without_the_dead(tmp_path: Path) -> None:
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     shown = ""
     for code in (COUNT, COUNT, SHOW):
@@ -188,3 +191,5 @@ def test_processes_that_share_a_folder_are_shown_as_one(tmp_path: Path) -> None:
         shown = done.stdout
     assert 'kdray_switches_total{model="brain",outcome="switched"} 2.0' in shown
     assert "kdray_build" in shown
+    assert "kdray_models_loaded 1.0" in shown
+    assert "kdray_ready 1.0" in shown

@@ -58,8 +58,8 @@ function likeness(ood) {
   if (!ood) return "Whether the image is like those of the training cannot be told for this model.";
   if (ood.flag) return "";
   return (
-    `The image is like those of the training: ${whole(ood.score)} of the validation images are ` +
-    `nearer to them (a warning comes above ${whole(ood.flag_above)}).`
+    `Likeness to the training images: ${whole(ood.score)} of the validation images are nearer to ` +
+    `them (a warning comes above ${whole(ood.flag_above)}).`
   );
 }
 

@@ -96,5 +96,5 @@ function known(value) {
 }
 
 function number(value) {
-  return known(value) ? value.toFixed(2) : "-";
+  return known(value) ? value.toFixed(2).replace(/^-(0\.00)$/, "$1") : "-";
 }

@@ -254,8 +254,8 @@ function showSanity(name = element("method").value) {
 }
 
 function showTools() {
+  element("takeaway").hidden = !state.predicted;
   element("save-picture").disabled = !state.explained?.maps.some((map) => map.heat_map);
-  element("save-answer").disabled = !state.predicted;
 }
 
 function showBusy(kind, is) {

@@ -176,7 +176,8 @@ def test_a_new_champion_answers_without_a_failed_request(
 
 def test_log_lines_of_replicas_come_out_of_the_service(server: Any, scan: bytes) -> None:
     answer = server.post("predict", scan)
-    request_id = answer.headers["X-Request-ID"]
+    request_id = answer.json()["request_id"]
+    assert answer.headers.get_list("X-Request-ID") == [request_id]
     wait_until(lambda: any(request_id in line for line in server.lines), 30)
 
 

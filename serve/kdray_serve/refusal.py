@@ -12,7 +12,7 @@ TITLES = {
     401: "Key needed",
     403: "Not allowed",
     413: "Too large",
-    415: "Not an image",
+    415: "Wrong type",
     422: "Cannot be processed",
     429: "Too many wrong keys",
     500: "Failed",

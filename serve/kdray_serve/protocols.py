@@ -15,6 +15,12 @@ _ERROR = {
 }
 #: Longer than anybody waits, milliseconds.
 _LONGEST_MS = 86_400_000.0
+#: Parameters of an explanation, beside its method.
+WISHES: dict[str, dict[str, Any]] = {
+    "class": {"type": "string"},
+    "against": {"type": "string"},
+    "deadline_ms": {"type": "number", "exclusiveMinimum": 0},
+}
 _BYTES = {"type": "string", "format": "binary"}
 _TENSOR = {
     "type": "object",
@@ -35,9 +41,7 @@ _REQUEST = {
             "type": "object",
             "properties": {
                 "explain": {"type": "string"},
-                "class": {"type": "string"},
-                "against": {"type": "string"},
-                "deadline_ms": {"type": "number", "exclusiveMinimum": 0},
+                **WISHES,
                 "binary_data_output": {"type": "boolean"},
             },
         },

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Path, Request, Response
 from kdray.registry.card import NOTICE
 from kdray_serve import bodies
 from kdray_serve.desk import Desk
-from kdray_serve.protocols import errors, wish_of
+from kdray_serve.protocols import WISHES, errors, wish_of
 from kdray_serve.refusal import Refusal
 from kdray_serve.tensors import file_of, pixels_of, read_json
 from kdray_serve.visit import caller_of, visit_of
@@ -33,15 +33,7 @@ _INSTANCE: dict[str, Any] = {
     ],
     "description": "An image file in base64, or its values, 0 to 255: [H][W] or [H][W][3].",
 }
-_PARAMETERS = {
-    "type": "object",
-    "properties": {
-        "method": {"type": "string"},
-        "class": {"type": "string"},
-        "against": {"type": "string"},
-        "deadline_ms": {"type": "number", "exclusiveMinimum": 0},
-    },
-}
+_PARAMETERS = {"type": "object", "properties": {"method": {"type": "string"}, **WISHES}}
 
 
 def router(desk: Desk) -> APIRouter:

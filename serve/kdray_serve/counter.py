@@ -79,8 +79,10 @@ class ServiceDesk:
         self._service = service
         self._meter = meter or Silent()
         self._worker = worker or make_worker(service, explains=explaining is None, meter=meter)
-        self._own = Here(self._worker, service.limits, meter) if explaining is None else None
-        self._explaining: Explaining = explaining or self._own  # type: ignore[assignment]
+        half = max(1, int(service.cpus_per_replica / 2))  # the rest is for predictions
+        own = Here(self._worker, service.limits, meter, half) if explaining is None else None
+        self._own = own
+        self._explaining: Explaining = explaining or own  # type: ignore[assignment]
         self._told = tuple(told)
         self._predictions: Line[Upload, Predicted] = Line(
             "predictions", self._worker.predict, _batches(service), meter

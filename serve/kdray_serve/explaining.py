@@ -31,17 +31,20 @@ class Explaining(Protocol):
 
 
 class Here:
-    """Explanations in this process, one after the other, in a thread of their own.
+    """Explanations in this process, in threads of their own.
 
     Args:
         worker: Makes them.
         limits: How many may wait, and how long.
         meter: Is told how long the queue is.
+        threads: How many are made at once.
     """
 
-    def __init__(self, worker: Worker, limits: Limits, meter: Meter | None = None) -> None:
+    def __init__(
+        self, worker: Worker, limits: Limits, meter: Meter | None = None, threads: int = 1
+    ) -> None:
         self._worker = worker
-        bounds = Bounds(limits.max_queued_requests, limits.explain_seconds, RETRY_SECONDS)
+        bounds = Bounds(limits.max_queued_requests, limits.explain_seconds, RETRY_SECONDS, threads)
         self._line: Line[tuple[Upload, Wish], Explained] = Line(
             "explanations", self._run, bounds, meter
         )

@@ -21,6 +21,7 @@ from kdray.errors import ExplainError, ModelError
 from kdray.maps import Raw, gradients, hiding
 from kdray.maps.principal import principal
 from kdray.maps.scorecam import Budget, score_cam, score_cam_within
+from kdray.registry.serving import CONVOLUTIONAL
 
 Indices = NDArray[np.int64]
 REMEDY = "Serve it by PyTorch: without --edge, or with `service.runtime: torch`."
@@ -33,13 +34,13 @@ class Model:
     Args:
         network: The network.
         head: What follows its maps; None: not a chain of known layers.
-        tap: Where its maps are from.
+        taps: Where its maps are from, by all names of that place.
         names: Of the classes.
     """
 
     network: Network
     head: Head | None
-    tap: str
+    taps: tuple[str, ...]
     names: tuple[str, ...]
 
 
@@ -82,15 +83,16 @@ class Asked:
         """Height and width of the images."""
         return self.images.shape[2], self.images.shape[3]
 
-    def maps(self, method: str, tap: str | None) -> Floats:
+    def maps(self, method: str, tap: str) -> Floats:
         """Return the maps ``[B, D, h, w]`` at a tap.
 
         Raises:
             ModelError: The package has not the maps of this tap.
         """
-        if tap != self.model.tap:
-            problem = f"without PyTorch only the maps of the tap `{self.model.tap}` are there."
-            remedy = f"Give the setting `tap: {self.model.tap}`. {REMEDY}"
+        if tap not in self.model.taps:
+            known = self.model.taps[0]
+            problem = f"without PyTorch only the maps of the tap `{known}` are there."
+            remedy = f"Give the setting `tap: {known}`. {REMEDY}"
             raise ModelError(method, problem, remedy)
         return self.seen[1]
 
@@ -112,7 +114,7 @@ def _eigencam(asked: Asked, params: Any) -> Raw:
 
 
 def _channel_means(method: str, asked: Asked, params: Any) -> Raw:
-    maps = asked.maps(method, params.tap)
+    maps = asked.maps(method, params.tap or CONVOLUTIONAL)
     return Raw(_for_each_class(np.asarray(maps.mean(axis=1)), asked), len(maps))
 
 

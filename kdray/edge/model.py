@@ -51,7 +51,7 @@ class EdgeModel:
         self._model = Model(
             Network(folder / self.serving.onnx.file, threads),
             None if facts is None else Head.read(facts, arrays),
-            self.serving.tap,
+            (self.serving.tap, *self.serving.same),
             self.package.classes,
         )
         self._standard = Standard(self.package.mean, self.package.std)

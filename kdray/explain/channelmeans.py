@@ -51,11 +51,23 @@ def explain(params: Params, subject: Subject, images: Tensor, classes: Tensor) -
     Raises:
         ModelError: The network has no such tap, or no stage of convolutions.
     """
-    wanted = convolutional(subject.net) if params.tap is None else (params.tap,)
-    _, maps = layer_maps(subject, images, wanted)
-    mean = next((one for one in reversed(maps) if one[0].numel() > 1), maps[-1])
+    if params.tap is None:
+        _, mean = last_convolutional(subject, images)
+    else:
+        _, [mean] = layer_maps(subject, images, (params.tap,))
     wide = mean[:, None].expand(-1, classes.shape[1], -1, -1)
     return Raw(numbers(wide), forwards=len(images))
+
+
+def last_convolutional(subject: Subject, images: Tensor) -> tuple[str, Tensor]:
+    """Return the last convolutional stage with more than one cell, and its mean ``[B, h, w]``.
+
+    Raises:
+        ModelError: There is none.
+    """
+    names, maps = layer_maps(subject, images, convolutional(subject.net))
+    found = list(zip(names, maps, strict=True))
+    return next((one for one in reversed(found) if one[1][0].numel() > 1), found[-1])
 
 
 def convolutional(net: Net) -> tuple[str, ...]:

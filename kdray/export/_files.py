@@ -18,14 +18,24 @@ from numpy.typing import NDArray
 from kdray.confidence import Confidence, bank_size
 from kdray.edge._pixels import Standard
 from kdray.errors import ModelError
+from kdray.explain import Subject
+from kdray.explain.channelmeans import last_convolutional
 from kdray.export._head import head_of
 from kdray.export._network import write_network
 from kdray.images import Pixels
+from kdray.net import Net
 from kdray.onnx import LOGITS, MAPS, run_onnx
 from kdray.registry._files import checksum, described
 from kdray.registry.package import MANIFEST as PACKAGE
 from kdray.registry.package import Package, read_package
-from kdray.registry.serving import ARRAYS, FORMAT, MANIFEST, NETWORK, VALIDATION
+from kdray.registry.serving import (
+    ARRAYS,
+    CONVOLUTIONAL,
+    FORMAT,
+    MANIFEST,
+    NETWORK,
+    VALIDATION,
+)
 
 #: The tap that class activation methods use.
 TAP = "cam"
@@ -126,9 +136,21 @@ def _fill(
         "arrays": described(folder / ARRAYS),
         "validation": described(folder / VALIDATION) if len(validation) else None,
         "tap": TAP,
+        "same": _same(net, images[:1]),
         "head": head,
         "confidence": confidence.facts() if confidence else None,
     }
+
+
+def _same(net: Net, images: torch.Tensor) -> list[str]:
+    """Return the other taps that have the maps of the tap, the last convolutional stage too."""
+    place = net.taps[TAP]
+    names = [name for name, other in net.taps.items() if name != TAP and other == place]
+    try:
+        stage, _ = last_convolutional(Subject(net), images)
+    except ModelError:  # there is no stage of convolutions alone
+        return names
+    return [*names, CONVOLUTIONAL] if net.taps[stage] == place else names
 
 
 class _Looked:

@@ -22,6 +22,8 @@ MANIFEST = "serving.json"
 NETWORK, ARRAYS, VALIDATION = "model.onnx", "serving.safetensors", "validation.safetensors"
 #: Prefix of arrays of the head that are in the weights of the package, not stored again.
 WEIGHTS = "weights."
+#: What the last stage of convolutions is called among the taps.
+CONVOLUTIONAL = "convolutional"
 #: What to do with a package that has none of these files, or damaged ones.
 REMEDY = (
     "Promote it again with this version of kdray, or serve it without --edge, by PyTorch "
@@ -62,6 +64,8 @@ class Serving:
         confidence: Facts of ``kdray.confidence.Confidence``; None: there were no validation
             images.
         samples: Images to try.
+        same: Other taps that have these maps; ``convolutional``: the last stage of convolutions,
+            which ``channelmeans`` draws, has.
     """
 
     folder: Path
@@ -73,6 +77,7 @@ class Serving:
     validation: File | None = None
     confidence: dict[str, Any] | None = None
     samples: tuple[Sample, ...] = ()
+    same: tuple[str, ...] = ()
 
     def read_arrays(self, weights: str = "model.safetensors") -> Arrays:
         """Return the arrays of the head and of the confidence, by name.

@@ -91,10 +91,11 @@ def test_fast_score_cam_is_about_as_near_to_the_exact_one(
     assert ((ours.estimate > 0) & (ours.estimate <= 1)).all()
 
 
-def test_the_channel_mean_is_there_where_it_is_asked_for_at_the_known_tap(
-    made: Callable[[str], Path], photos: np.ndarray
+@pytest.mark.parametrize("params", [{}, {"tap": "cam"}, {"tap": "stage5"}])
+def test_the_same_maps_are_found_by_all_their_names(
+    made: Callable[[str], Path], photos: np.ndarray, params: dict[str, Any]
 ) -> None:
-    ours, theirs = both(made("cnn5"), photos, "channel-mean", {"tap": "cam"})
+    ours, theirs = both(made("cnn5"), photos, "channel-mean", params)
     np.testing.assert_allclose(ours.maps, theirs.maps, atol=1e-4)
 
 
@@ -112,7 +113,7 @@ def test_what_needs_pytorch_is_said(made: Callable[[str], Path], photos: np.ndar
         ("cnn5", "rollout", {}),
         ("cnn5", "gradient-shap", {}),
         ("cnn5", "grad-cam", {"tap": "stage1"}),
-        ("cnn5", "channel-mean", {}),
+        ("vit", "channel-mean", {}),
         ("vit", "grad-cam", {}),
     ):
         model = EdgeModel(made(which))

@@ -53,7 +53,7 @@ def list_models(registry: RegistryUri = "registry", json: Json = False) -> None:
         console.print(f"The registry {registry} is empty: a job with `promote` fills it.")
     else:
         print_table(
-            f"Models in {registry}",
+            f"Models in {registry.partition('?')[0]}",
             ("name", "versions", "aliases"),
             [
                 (row["name"], _registry.joined(row["versions"]), _registry.pairs(row["aliases"]))

@@ -81,18 +81,20 @@ def _conclude(results: dict[str, Any], storage: str) -> None:
     show(results)
     promoted = results["promoted"]
     name, moved = promoted["name"], promoted.get("moved", True)
-    registry = "" if promoted["registry"] == "registry" else f" --registry {promoted['registry']}"
-    console.print(f"Report:     {storage}/jobs/{results['job']}/report.html", highlight=False)
+    other = f" --registry {shlex.quote(promoted['registry'])}"
+    registry = "" if promoted["registry"] == "registry" else other
+    report = f"{storage.partition('?')[0]}/jobs/{results['job']}/report.html"
+    console.print(f"Report:     {escape(report)}", highlight=False)
     console.print(f"Registered: {escape(wording.registered(results))}", highlight=False)
     served = name if moved else f"{name}@{promoted['version']}"
-    console.print(f"Serve it:   {_kdray()} serve {served}{registry}", highlight=False)
+    console.print(f"Serve it:   {_kdray()} serve {served}{escape(registry)}", highlight=False)
 
 
 def _conclude_suite(compared: dict[str, Any], storage: str) -> None:
     from kdray.cli.results import show_suite
 
     show_suite(compared)
-    folder = f"{storage}/jobs"
+    folder = f"{storage.partition('?')[0]}/jobs"
     console.print(f"Report: {folder}/{compared['suite']}/report.html", highlight=False)
 
 

@@ -84,7 +84,7 @@ class Aliases:
         return list(self.read(model, alias)[1].get("moves", ()))
 
     def _move(self, action: str, version: int, note: Mapping[str, Any]) -> dict[str, Any]:
-        time = self._now().isoformat(timespec="seconds")
+        time = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
         said = {key: value for key, value in note.items() if value}
         return {"time": time, "action": action, "version": version, **said}
 

@@ -176,8 +176,8 @@ def _latency(cost: Mapping[str, Any]) -> tuple[float | None, str]:
     value = cost.get("latency_ms")
     if value is None:
         return None, "no latency is kept with it"
-    threads = cost.get("threads")
-    return float(value), f"one image{f', {threads} threads' if threads else ''}, as its job did"
+    threads = f", threads: {cost['threads']}" if cost.get("threads") else ""
+    return float(value), f"one image{threads}; as its job measured it"
 
 
 def _agreement(explanations: Mapping[str, Any]) -> tuple[float | None, str]:
@@ -193,7 +193,7 @@ def _beats(
     registry: Registry, name: str, version: int, champion: int, confidence: float
 ) -> Condition:
     """Return whether a version is better than another on the images both were validated on."""
-    required = f"above 0, {confidence:.0%} sure"
+    required = f"lower end above 0 ({confidence:.0%})"
     if champion in (0, version):
         said = "there is no champion yet" if champion == 0 else "it is the champion"
         return Condition("beats_champion", required, None, True, said)

@@ -35,7 +35,8 @@ def registered(results: Results) -> str:
     if not found:
         return ""
     what = f"{found['label']} is version {found['version']} of {found['name']}"
-    where = f"in {found['registry']} ({found['rule']})"
+    registry = str(found["registry"]).partition("?")[0]  # the rest may hold a secret
+    where = f"in {registry} ({found['rule']})"
     if found.get("moved", True):
         return f"{what}, alias {found['alias']}, {where}."
     stays = f"stays at version {found['before']}" if found.get("before") else "points nowhere"

@@ -102,7 +102,7 @@ GOOD = {
     ("field", "met", "missed", "measured", "on"),
     [
         ("min_macro_f1", 0.83, 0.84, 0.83, "validation split"),
-        ("max_latency_ms", 12.0, 11.9, 12.0, "one image, 2 threads"),
+        ("max_latency_ms", 12.0, 11.9, 12.0, "one image, threads: 2"),
         ("min_agreement", 0.4, 0.42, 0.41, "maps of gradcam, with big"),
     ],
 )

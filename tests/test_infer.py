@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +13,13 @@ import pytest
 from PIL import Image
 
 from kdray import infer
+from kdray.engine import Engine
 from kdray.errors import DataError, ExplainError, JobError, ModelError, RegistryError
 from kdray.images import fit
 from kdray.infer import Images, Predictor
 from kdray.maps import heat_map, overlay
 from kdray.models import build_model
+from kdray.net import Wants, look
 from kdray.registry import write_package
 
 WIDTHS = {"widths": [4, 8, 8, 12, 16]}
@@ -238,3 +241,28 @@ def test_a_map_that_shows_nothing_is_no_picture() -> None:
 def test_an_unknown_device_is_an_error(folder: Path) -> None:
     with pytest.raises(ModelError, match="no such device"):
         Predictor(folder, device="abacus")
+
+
+def test_a_look_gives_logits_and_the_mean_of_the_last_maps(
+    predictor: Predictor, images: Images
+) -> None:
+    seen = predictor.look(images)
+    np.testing.assert_allclose(seen.logits, predictor.logits(images), atol=1e-6)
+    net = predictor.package.build()
+    found = look(net, predictor._standard(images), Wants(taps=("cam",))).maps["cam"]
+    expected = found.flatten(2).mean(dim=2).detach().numpy()
+    np.testing.assert_allclose(seen.features, expected, atol=1e-5)
+
+
+def test_looks_of_many_threads_do_not_mix(predictor: Predictor, images: Images) -> None:
+    expected = predictor.look(images).features
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda n: predictor.look(images[n % 4 : n % 4 + 1]), range(80)))
+    for number, seen in enumerate(found):
+        np.testing.assert_allclose(seen.features, expected[number % 4 : number % 4 + 1], atol=1e-5)
+
+
+def test_an_engine_says_what_computes_it_and_what_it_takes(predictor: Predictor) -> None:
+    engine: Engine = predictor
+    assert engine.runtime == "torch cpu"
+    assert engine.bytes == 2 * predictor.package.weights.bytes

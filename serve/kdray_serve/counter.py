@@ -216,7 +216,7 @@ class ServiceDesk:
             await asyncio.sleep(self._service.refresh_seconds)
             try:
                 await asyncio.to_thread(self._follower.look)
-            except (KdrayError, OSError):  # the next look may find the registry again
+            except Exception:  # whatever it is, the next look may find the registry again
                 _LOG.exception("the aliases could not be looked up")
 
     def _chosen(self, text: str, image: Upload) -> tuple[Key, bool]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from kdray.confidence import Confidence
 from kdray.engine import Engine
-from kdray.errors import ModelError
+from kdray.errors import KdrayError, ModelError
 from kdray.images import Pixels
 from kdray.registry import Package, Registry, read_package
 from kdray.registry.serving import read_serving
@@ -85,9 +85,17 @@ class Engines:
 
         Raises:
             RegistryError: The package is missing or damaged.
-            ModelError: It needs PyTorch, which may not be used.
+            ModelError: It needs PyTorch, which may not be used, or cannot be computed here.
         """
-        name, version, runtime = asked
+        try:
+            return self._loaded(*asked)
+        except KdrayError:
+            raise
+        except Exception as error:  # ONNX Runtime's have no base class but this
+            problem = f"cannot be loaded: {type(error).__name__}: {error}."
+            raise ModelError(f"{asked[0]}@{asked[1]}", problem) from error
+
+    def _loaded(self, name: str, version: int, runtime: Runtime) -> Model:
         started = time.perf_counter()
         folder = Registry(self._registry).fetch(name, version)
         package = read_package(folder)
@@ -158,7 +166,7 @@ def read_confidence(folder: Path) -> Confidence | None:
     if not has_serving_files(folder):
         return None
     serving = read_serving(folder)
-    return serving.read_confidence(serving.read_arrays())
+    return serving.read_confidence()
 
 
 def gpu_is_visible() -> bool:

@@ -97,3 +97,19 @@ def test_a_hidden_gpu_is_none(hidden: str, monkeypatch: pytest.MonkeyPatch) -> N
     assert gpu_is_visible()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
     assert not gpu_is_visible()
+
+
+def test_whatever_a_runtime_raises_is_said_in_words(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Strange(Exception):
+        pass
+
+    def fail(*_: object) -> None:
+        raise Strange("no such operator")
+
+    loader = Engines(registry.uri)
+    monkeypatch.setattr(loader, "_onnx", fail)
+    monkeypatch.setattr(loader, "_torch", fail)
+    with pytest.raises(ModelError, match=r"brain@2.*Strange: no such operator"):
+        loader.load(WHOLE)

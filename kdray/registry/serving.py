@@ -95,16 +95,21 @@ class Serving:
             arrays |= _some(self.folder / weights, stored)
         return arrays
 
-    def read_confidence(self, arrays: Mapping[str, NDArray[Any]]) -> Confidence | None:
+    def read_confidence(
+        self, arrays: Mapping[str, NDArray[Any]] | None = None
+    ) -> Confidence | None:
         """Return when not to trust an answer; None where nobody could tell.
 
         Args:
-            arrays: Those of ``read_arrays``.
+            arrays: Those of ``read_arrays``, if they are there already.
 
         Raises:
             RegistryError: Something is missing.
         """
-        return None if self.confidence is None else Confidence.read(self.confidence, arrays)
+        if self.confidence is None:
+            return None
+        known = _load(self.folder / self.arrays.file) if arrays is None else arrays
+        return Confidence.read(self.confidence, known)
 
     def read_validation(self) -> Arrays | None:
         """Return what the model said of the validation images; None: there were none.

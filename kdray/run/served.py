@@ -88,7 +88,7 @@ def calibration(folder: Path, evaluated: Path, path: str) -> dict[str, Any]:
     if not (folder / MANIFEST).is_file() or not predictions.is_file():
         return {}
     serving = read_serving(folder)
-    confidence = serving.read_confidence(serving.read_arrays())
+    confidence = serving.read_confidence()
     if confidence is None:
         return {}
     with np.load(predictions) as arrays:

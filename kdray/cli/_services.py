@@ -12,7 +12,7 @@ from kdray.errors import JobError
 from kdray.spec import Service
 from kdray.store import Store
 
-__all__ = ["ServiceName", "StorageUri", "find_service"]
+__all__ = ["ServiceName", "StorageUri", "clock_time", "find_service"]
 
 #: A service by its name, or by its job file.
 ServiceName = Annotated[
@@ -38,6 +38,11 @@ def find_service(name: str, storage: str | None = None) -> tuple[Store, str]:
         remedy = f"There are: {', '.join(there)}." if there else "--storage names another storage."
         raise JobError(name, f"no service {service!r} has left anything in {uri!r}.", remedy)
     return store, service
+
+
+def clock_time(when: str) -> str:
+    """Return an ISO 8601 time as people read it, to the second."""
+    return when[:19].replace("T", " ")
 
 
 def _resolved(name: str, storage: str | None) -> tuple[str, str]:

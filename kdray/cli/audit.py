@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from kdray.cli._output import Json, console, err, print_json, print_table
-from kdray.cli._services import ServiceName, StorageUri, find_service
+from kdray.cli._services import ServiceName, StorageUri, clock_time, find_service
 from kdray.served.audit import Chain, answers, verify
 
 Heads = Annotated[
@@ -53,7 +53,7 @@ def _show(found: list[dict[str, Any]], total: int, *, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    columns = ("when", "who", "request", "route", "model", "image", "answer", "probability")
+    columns = ("when (UTC)", "who", "request", "route", "model", "image", "answer", "probability")
     print_table("", columns, [_row(line) for line in found])
     if total > len(found):
         console.print(f"The latest {len(found)} of {total} answers; --last 0 shows all.")
@@ -61,7 +61,7 @@ def _show(found: list[dict[str, Any]], total: int, *, as_json: bool) -> None:
 
 def _row(line: dict[str, Any]) -> tuple[str, ...]:
     answer = line["answer"]
-    asked = (line["when"], line["who"], line["request_id"], line["route"])
+    asked = (clock_time(line["when"]), line["who"], line["request_id"], line["route"])
     model = f"{line['model']}@{line['version']}"
     said = (answer["class"], f"{answer['probability']:.3f}")
     return (*asked, model, line["image_sha256"][:12], *said)

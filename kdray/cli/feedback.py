@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from kdray.cli._output import Json, console, print_json, print_table
-from kdray.cli._services import ServiceName, StorageUri, find_service
+from kdray.cli._services import ServiceName, StorageUri, clock_time, find_service
 from kdray.served import audit
 from kdray.served.feedback import Judged, Standing, judge, read, standings
 
@@ -33,11 +33,11 @@ def register(app: typer.Typer) -> None:
 
 
 def _tables(judged: list[Judged], found: list[Standing]) -> None:
-    columns = ("when", "who", "request", "model", "label", "answered", "right")
+    columns = ("when (UTC)", "who", "request", "model", "label", "answered", "right")
     words = {True: "yes", False: "no", None: "-"}
     rows = [
         (
-            one.feedback.when,
+            clock_time(one.feedback.when),
             one.feedback.who,
             one.feedback.request_id,
             f"{one.model}@{one.version}" if one.model else "-",

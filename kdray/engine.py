@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from kdray.errors import ExplainError
 from kdray.images import Pixels
 from kdray.maps import Explanation
 
@@ -27,6 +28,26 @@ class Seen:
 
     logits: Floats
     features: Floats
+
+
+def to_explain(
+    classes: NDArray[np.int64], images: int, names: tuple[str, ...]
+) -> NDArray[np.int64]:
+    """Return the classes that were asked for as int64 ``[B, K]``.
+
+    Args:
+        classes: ``[B]`` or ``[B, K]``.
+        images: How many there are, ``B``.
+        names: Of the classes that the model knows.
+
+    Raises:
+        ExplainError: A class is none of the model's.
+    """
+    wanted = np.asarray(classes, dtype=np.int64).reshape(images, -1)
+    if wanted.size and not 0 <= wanted.min() <= wanted.max() < len(names):
+        problem = f"{wanted.tolist()} are not all classes."
+        raise ExplainError("classes", problem, f"They count 0..{len(names) - 1}.")
+    return wanted
 
 
 class Engine(Protocol):

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from kdray.data import Views
-from kdray.engine import Seen
+from kdray.engine import Seen, to_explain
 from kdray.errors import ExplainError, ModelError
 from kdray.explain import Subject, explain_with
 from kdray.images import decode, fit
@@ -180,10 +180,7 @@ class Predictor:
         """
         if classes is None:
             classes = self.logits(images).argmax(axis=1)
-        wanted = np.asarray(classes, dtype=np.int64).reshape(len(images), -1)
-        if wanted.size and not 0 <= wanted.min() <= wanted.max() < len(self.classes):
-            problem = f"{wanted.tolist()} are not all classes."
-            raise ExplainError("classes", problem, f"They count 0..{len(self.classes) - 1}.")
+        wanted = to_explain(classes, len(images), self.classes)
         with self._lock:
             return explain_with(
                 method,

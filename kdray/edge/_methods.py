@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from kdray.edge._network import Network, batch_of
 from kdray.edge._pixels import Floats
 from kdray.edge.head import Head
-from kdray.errors import ExplainError, ModelError
+from kdray.engine import to_explain
+from kdray.errors import ModelError
 from kdray.maps import Raw, gradients, hiding
 from kdray.maps.principal import principal
 from kdray.maps.scorecam import Budget, score_cam, score_cam_within
@@ -71,12 +72,7 @@ class Asked:
             ExplainError: A class is none of the model's.
         """
         given = self.seen[0].argmax(axis=1) if self.wanted is None else self.wanted
-        classes = np.asarray(given, dtype=np.int64).reshape(len(self.images), -1)
-        last = len(self.model.names) - 1
-        if classes.size and not 0 <= classes.min() <= classes.max() <= last:
-            problem = f"{classes.tolist()} are not all classes."
-            raise ExplainError("classes", problem, f"They count 0..{last}.")
-        return classes
+        return to_explain(given, len(self.images), self.model.names)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -19,6 +19,7 @@ import uvicorn
 from PIL import Image
 from playwright.sync_api import expect
 
+from kdray.export import write_serving
 from kdray.models import build_model
 from kdray.registry import Registry, write_package
 from kdray.registry.teacher import write_teacher
@@ -63,9 +64,15 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> str:
     number = registry.add("teacher.big", teacher, key="teacher")
     weights = json.loads((teacher / "model.json").read_text())["weights"]["sha256"]
     taught = {"id": "big", "name": "teacher.big", "version": number, "sha256": weights}
+    images = np.random.default_rng(0).integers(0, 256, (48, 32, 32, 1), np.uint8)
+    samples = [(images[place], Info.classes[place]) for place in (0, 1)]
     for seed in (1, 2):
         folder = package(root / f"student-{seed}", "student", STUDENT, seed)
         write_teacher(folder, taught)
+        labels = np.arange(24) % 4
+        write_serving(
+            folder, train=images[:24], validation=images[24:], labels=labels, samples=samples
+        )
         (folder / "metrics.json").write_text(json.dumps({"explanations": SCORES}))
         (folder / "card.md").write_text("# Brain\n\n> Not a medical device\n\n## Data\n\nMade up.")
         registry.promote("brain", registry.add("brain", folder, key=str(seed)))
@@ -225,7 +232,7 @@ def test_images_can_be_dropped_and_pasted(page: Any) -> None:
             new ClipboardEvent("paste", {clipboardData: transfer}))""",
         transfer,
     )
-    expect(page.locator(".thumb img")).to_have_count(2)
+    expect(page.locator("#strip .thumb img")).to_have_count(2)
 
 
 def test_several_images_wait_in_a_strip_with_their_answers(page: Any) -> None:
@@ -371,6 +378,20 @@ def test_the_card_of_the_model_is_there(page: Any) -> None:
     page.locator("#about summary").click()
     assert page.locator("#card :is(h3, h4)").all_inner_texts() == ["Brain", "Data"]
     expect(page.locator("#facts")).to_contain_text("teacher.big@1")
+
+
+def test_a_sample_is_tried_with_one_press(page: Any) -> None:
+    page.get_by_role("button", name="Sample 2").click()
+    predicted(page)
+    expect(page.locator("#file-name")).to_have_text("sample-2.png")
+    expect(page.locator("#set")).to_contain_text("90 % set: ")
+    expect(page.locator("#calibration")).to_contain_text("are calibrated")
+
+
+def test_an_image_unlike_those_of_the_training_is_warned_of(page: Any) -> None:
+    choose(page, scan_png=scan())  # the models know nothing but noise
+    predicted(page)
+    expect(page.locator("#ood")).to_contain_text("of the validation images are nearer to them")
 
 
 def test_the_documentation_of_the_api_opens_from_the_page(page: Any) -> None:

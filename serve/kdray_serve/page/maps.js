@@ -12,6 +12,7 @@ export function showImage(item) {
 /** Take the heat maps away while others are on their way. */
 export function hideHeat() {
   for (const heat of element("panels").querySelectorAll(".heat, .blank")) heat.remove();
+  for (const caption of element("panels").querySelectorAll("figcaption")) caption.replaceChildren();
   element("about-maps").hidden = true;
 }
 

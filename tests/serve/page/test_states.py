@@ -176,6 +176,7 @@ def test_a_busy_service_is_asked_once_more(visit: Open, canned: Any) -> None:
     page.select_option("#class", "pituitary")
     expect(page.locator("#problem")).to_have_text("64 requests wait.")
     expect(page.locator(".heat")).to_have_count(0)
+    expect(page.locator("figcaption")).to_be_empty()
 
 
 def test_a_service_that_is_gone_is_said(visit: Open, canned: Any) -> None:

@@ -1,4 +1,4 @@
-"""The replicas of Ray Serve, without a cluster: what crosses between processes, and how it ends."""
+"""Replicas of Ray Serve without a cluster: what crosses between processes, and how it ends."""
 
 from __future__ import annotations
 

@@ -59,10 +59,6 @@ class Catalogue:
         """
         return self._registry.resolve(name, version)
 
-    def is_known(self, wanted: Key) -> bool:
-        """Return whether ``details`` would have to ask the registry."""
-        return wanted in self._facts
-
     def details(
         self, wanted: Key, standing: Standing | None = None, canary: Share | None = None
     ) -> Details:

@@ -26,6 +26,7 @@ from kdray_serve.worker import Worker, not_loaded
 
 #: Parts that an image may fall into: shares are kept to a hundredth of a percent.
 _PARTS = 10_000
+_OTHERS = "Compare with another version: name@version."
 _LOG = logging.getLogger(__name__)
 Told = Callable[[Answered], None]
 
@@ -158,7 +159,7 @@ class ServiceDesk:
         started = time.perf_counter()
         key, is_canary = self._chosen(name, image)
         details = await self._read(key)
-        wish = replace(wish, against=self._against(details, wish.against))
+        wish = replace(wish, against=await self._against(details, wish.against))
         explained = await self._explaining.explain(key, image, wish)
         method = explained.mapped.method
         self._meter.explained(key, method, time.perf_counter() - started)
@@ -244,11 +245,12 @@ class ServiceDesk:
 
         return load
 
-    def _against(self, details: Details, against: str | None) -> str | None:
+    async def _against(self, details: Details, against: str | None) -> str | None:
         """Return whom to compare with as ``name@number``; only teachers and served names.
 
         Raises:
-            Refusal: It has no teacher (422), or there is no such model (404).
+            Refusal: It has no teacher, or another model has its place (422), or there is no such
+                model (404).
         """
         if against is None:
             return None
@@ -257,7 +259,14 @@ class ServiceDesk:
             return f"{name}@{number}"
         if details.teacher is None:
             problem = f"{details.name}@{details.version} has no teacher in the registry."
-            raise Refusal(422, f"{problem} Compare with another version: name@version.")
+            raise Refusal(422, f"{problem} {_OTHERS}")
+        name, _, number = details.teacher.partition("@")
+        teacher = await self._read((name, int(number)))
+        known = details.lineage["teacher"].get("sha256", teacher.weights_sha256)
+        if teacher.weights_sha256 != known:  # such as in a registry put together from two
+            problem = f"{details.teacher} of this registry is not what {details.name}@"
+            problem += f"{details.version} was taught by: its weights are others."
+            raise Refusal(422, f"{problem} {_OTHERS}")
         return details.teacher
 
     async def _read(self, key: Key) -> Details:

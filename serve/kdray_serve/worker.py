@@ -18,6 +18,7 @@ from kdray.errors import ExplainError, JobError, KdrayError, ModelError
 from kdray.images import fit
 from kdray.maps import Explanation
 from kdray.maps.likeness import GRID, on_grid, overlap, pearson, ssim
+from kdray.registry import Package
 from kdray.spec.service import Service
 from kdray.spec.strict import Part
 from kdray_serve.costs import Costs, Plan
@@ -118,10 +119,11 @@ class Worker:
             plan = self._planned(key, wanted, wish, started, seen)
             mapped = self._mapped(model, shown, plan, places)
             names = [model.engine.classes[place] for place in places]
-            chance = _chance(model, plan.method)
+            package = model.package
         if wish.against:
             beside = self._beside(_parsed(wish.against), taken, plan, names)
             scores = _agreement(mapped.maps, beside.mapped.maps)
+            chance = _chance(package, plan.method) if _is_teacher(package, beside) else {}
             beside = replace(beside, agreement=scores, chance=chance)
         return Explained(
             predicted, mapped, shown[0], plan.replaced, beside if wish.against else None
@@ -274,9 +276,17 @@ def _refused(method: str, error: KdrayError) -> Refusal:
     return Refusal(422, f"This model cannot be explained by {method}: {error.sentence()}")
 
 
-def _chance(model: Model, method: str) -> dict[str, float]:
-    """Return how alike maps of different images are, as the package measured it."""
-    rows = model.package.metrics().get("explanations", {}).get("agreement") or ()
+def _is_teacher(package: Package, beside: Beside) -> bool:
+    """Return whether a model is the one by which the package's chance level was measured."""
+    teacher = package.lineage.get("teacher") or {}
+    if "sha256" in teacher:
+        return bool(beside.weights_sha256 == teacher["sha256"])
+    return beside.model == (teacher.get("name"), teacher.get("version"))
+
+
+def _chance(package: Package, method: str) -> dict[str, float]:
+    """Return how alike maps of it and its teacher are on different images, as it was measured."""
+    rows = package.metrics().get("explanations", {}).get("agreement") or ()
     part = parts.canonical("explain", Part(name=method)).name
     for row in rows:
         measured = Part(name=str(row["method"]))

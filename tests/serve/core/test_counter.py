@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
+import shutil
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -385,6 +387,23 @@ def test_a_model_is_compared_with_its_teacher_or_another_version(
             _, found = await desk.explain(caller, "brain", uploads[0], Wish(against=against))
         assert found.beside is not None
         assert found.beside.model == model
+
+    asyncio.run(main())
+
+
+def test_another_model_in_the_teachers_place_is_not_shown_as_the_teacher(
+    service: Make, registry: Registry, caller: Caller, uploads: list[Upload]
+) -> None:
+    place = Path(registry.uri)
+    shutil.rmtree(place / "teacher.t" / "versions" / "1")
+    shutil.copytree(place / "brain" / "versions" / "3", place / "teacher.t" / "versions" / "1")
+
+    async def main() -> None:
+        async with open_desk(service()) as desk:
+            wish = Wish(against="teacher")
+            detail = await refused(desk.explain(caller, "brain", uploads[0], wish), 422)
+        assert "teacher.t@1" in detail
+        assert "brain@2 was taught by" in detail
 
     asyncio.run(main())
 

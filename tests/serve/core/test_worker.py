@@ -175,6 +175,15 @@ def test_the_teacher_is_shown_beside_with_agreement_and_chance(
     assert beside.chance == {"pearson": 0.3, "ssim": 0.2}
 
 
+def test_a_chance_level_measured_with_the_teacher_is_not_told_of_another_model(
+    worker: Worker, uploads: list[Upload]
+) -> None:
+    beside = worker.explain(NEW, uploads[0], Wish(against="brain@3")).beside
+    assert beside is not None
+    assert beside.agreement
+    assert beside.chance == {}
+
+
 def test_a_model_agrees_with_itself(worker: Worker, uploads: list[Upload]) -> None:
     beside = worker.explain(OLD, uploads[0], Wish(against="brain@1")).beside
     assert beside is not None

@@ -22,7 +22,7 @@ from kdray_serve.refusal import Refusal
 from kdray_serve.schema import Details
 from kdray_serve.shadow import Shadowing
 from kdray_serve.work import Caller, Explained, Key, Pixels, Predicted, Upload, Wish
-from kdray_serve.worker import Worker, not_loaded
+from kdray_serve.worker import Worker, not_loaded, parsed
 
 #: Parts that an image may fall into: shares are kept to a hundredth of a percent.
 _PARTS = 10_000
@@ -260,8 +260,7 @@ class ServiceDesk:
         if details.teacher is None:
             problem = f"{details.name}@{details.version} has no teacher in the registry."
             raise Refusal(422, f"{problem} {_OTHERS}")
-        name, _, number = details.teacher.partition("@")
-        teacher = await self._read((name, int(number)))
+        teacher = await self._read(parsed(details.teacher))
         known = details.lineage["teacher"].get("sha256", teacher.weights_sha256)
         if teacher.weights_sha256 != known:  # such as in a registry put together from two
             problem = f"{details.teacher} of this registry is not what {details.name}@"

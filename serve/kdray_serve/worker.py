@@ -121,7 +121,7 @@ class Worker:
             names = [model.engine.classes[place] for place in places]
             package = model.package
         if wish.against:
-            beside = self._beside(_parsed(wish.against), taken, plan, names)
+            beside = self._beside(parsed(wish.against), taken, plan, names)
             scores = _agreement(mapped.maps, beside.mapped.maps)
             chance = _chance(package, plan.method) if _is_teacher(package, beside) else {}
             beside = replace(beside, agreement=scores, chance=chance)
@@ -250,7 +250,8 @@ def _first(key: Key) -> Asked:
     return (*key, "auto")
 
 
-def _parsed(text: str) -> Key:
+def parsed(text: str) -> Key:
+    """Return the version that ``name@number`` says."""
     name, _, version = text.partition("@")
     return name, int(version)
 

@@ -23,6 +23,8 @@ from kdray_serve.whole import Whole
 _KEEP_ALIVE = 75
 #: How many requests may wait to be accepted.
 _BACKLOG = 512
+#: Most images of a forward pass.
+_BATCH = 4
 #: Names of glibc's mallopt; each thread with memory of its own costs some ten megabytes.
 _M_ARENA_MAX, _ARENAS = -8, 2
 
@@ -44,13 +46,22 @@ def serve_edge(
     _few_arenas()
     set_up(service.log)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(all_cores(service), keys, lambda: ready(time.perf_counter() - began)))
+        runner.run(
+            _serve(for_this_machine(service), keys, lambda: ready(time.perf_counter() - began))
+        )
 
 
-def all_cores(service: Service) -> Service:
-    """Return the service with as many threads that predict as there are processors."""
+def for_this_machine(service: Service) -> Service:
+    """Return the service with a thread that predicts for each processor, and small batches.
+
+    On processors an image of a batch of 4 or 8 takes no less time than one alone (MobileNetV3-S:
+    2.2 ms each), but each thread keeps the memory of the largest batch that it has seen.
+    """
     cores = len(os.sched_getaffinity(0))
-    return service.model_copy(update={"cpus_per_replica": float(cores)})
+    small = min(service.batching.max_size, _BATCH)
+    batching = service.batching.model_copy(update={"max_size": small})
+    changes = {"cpus_per_replica": float(cores), "batching": batching}
+    return service.model_copy(update=changes)
 
 
 async def _serve(service: Service, keys: Sequence[ApiKey], ready: Callable[[], None]) -> None:

@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from kdray.errors import DataError, TooLarge
+from kdray.jpeg import check_scans
 
 _BROKEN = (
+    Image.DecompressionBombError,
     AttributeError,
     ValueError,
     NotImplementedError,
@@ -22,6 +25,8 @@ _BROKEN = (
     EOFError,
     struct.error,
 )
+#: RLE Lossless, and what its table of segments and the items around it may take, bytes.
+_RLE, _RLE_HEAD = "1.2.840.10008.1.2.5", 1024
 Pixels = NDArray[np.uint8]
 Values = NDArray[np.float64]
 Window = tuple[float, float]
@@ -85,6 +90,35 @@ def _check(image: Any, max_pixels: int | None) -> None:
         raise TooLarge(
             "image", f"has {pixels:,} pixels, more than {max_pixels:,}.", "Send a smaller one."
         )
+    if image.file_meta.TransferSyntaxUID.is_encapsulated:
+        _check_compressed(image, pixels)
+
+
+def _check_compressed(image: Any, pixels: int) -> None:
+    """Refuse compressed pixels that would become more than the file says."""
+    if image.file_meta.TransferSyntaxUID == _RLE:
+        plain = pixels * int(image.get("SamplesPerPixel", 1)) * (int(image.BitsAllocated) // 8)
+        if len(image.PixelData) > 2 * plain + _RLE_HEAD:
+            raise DataError("image", "is a DICOM file with more pixels than it has room for.")
+        return
+    check_scans(image.PixelData)
+    with Image.open(BytesIO(_frame(image)), formats=("JPEG", "JPEG2000")) as frame:
+        wide, high = frame.size
+    if (wide, high) != (image.Columns, image.Rows):
+        said = f"{image.Columns} x {image.Rows}"
+        problem = f"is a DICOM file of {said} pixels that holds {wide} x {high}."
+        raise DataError("image", problem)
+
+
+def _frame(image: Any) -> bytes:
+    """Return the file of the first frame, as pydicom finds it."""
+    from pydicom.encaps import get_frame
+
+    tables = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
+    offsets = tuple(image[name].value for name in tables if name in image)
+    found = offsets if len(offsets) == len(tables) else None
+    frame: bytes = get_frame(image.PixelData, 0, extended_offsets=found, number_of_frames=1)
+    return frame
 
 
 def _has_palette(image: Any) -> bool:

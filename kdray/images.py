@@ -119,6 +119,5 @@ def _check(image: Image.Image, max_pixels: int | None) -> None:
             f"has pixels of mode {image.mode!r}, not of 8 bits.",
             "Choose a window and convert it to 8 bits first.",
         )
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format == "TIFF":
-        raise DataError("image", f"holds {frames} frames.", "Save each frame as its own file.")
+    if image.format == "TIFF" and getattr(image, "is_animated", False):
+        raise DataError("image", "holds several frames.", "Save each frame as its own file.")

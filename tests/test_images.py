@@ -59,7 +59,7 @@ def test_sixteen_bit_images_are_refused_not_cut() -> None:
 
 def test_a_stack_of_frames_is_refused() -> None:
     image = Image.fromarray(GREY)
-    with pytest.raises(DataError, match="holds 2 frames"):
+    with pytest.raises(DataError, match="holds several frames"):
         decode(encode(image, "TIFF", save_all=True, append_images=[image]))
 
 

@@ -18,6 +18,7 @@ from PIL import Image, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 from kdray.dicom import decode_dicom, is_dicom
 from kdray.errors import DataError, TooLarge
 from kdray.images import upright
+from kdray.jpeg import check_scans
 from kdray_serve.refusal import Refusal
 from kdray_serve.work import Pixels, Upload
 
@@ -30,6 +31,8 @@ FORMATS = (
     "BMP",
     "GIF",
 )
+#: What Pillow calls them; MPO: with a preview beside the photograph.
+_JPEG = ("JPEG", "MPO")
 #: An image with a smaller side tells a model nothing.
 MIN_SIDE = 8
 _NAMED = "PNG, JPEG, TIFF, BMP, WebP or DICOM"
@@ -37,6 +40,7 @@ _NAMED = "PNG, JPEG, TIFF, BMP, WebP or DICOM"
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 #: All that the decoders of Pillow and pydicom raise for damaged files.
 _BROKEN = (
+    Image.DecompressionBombError,  # of a JPEG in a DICOM file
     ArithmeticError,
     AttributeError,
     LookupError,
@@ -145,6 +149,8 @@ def _picture(content: bytes, max_pixels: int) -> Image.Image:
         with Image.open(BytesIO(content), formats=FORMATS) as image:
             _check_sides(image.width, image.height)
             _check_frames(image)
+            if image.format in _JPEG:
+                check_scans(content)
             return upright(image, max_pixels=max_pixels)
     except UnidentifiedImageError:
         known = f"Send {_NAMED}."
@@ -162,9 +168,9 @@ def _undecodable(error: BaseException) -> DataError:
 
 def _check_frames(image: Image.Image) -> None:
     """Refuse animations and stacks: which of the frames would the answer be about?"""
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format != "MPO":  # a JPEG with a preview beside the photograph
-        raise Refusal(422, f"The image holds {frames} frames. Send each as its own file.")
+    # They are not counted: that reads the whole file, of TIFF in quadratic time.
+    if getattr(image, "is_animated", False) and image.format not in _JPEG:
+        raise Refusal(422, "The image holds several frames. Send each as its own file.")
 
 
 def _check_sides(width: int, height: int) -> None:

@@ -10,9 +10,11 @@ import zlib
 from collections.abc import Callable
 
 import numpy as np
+import pydicom
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 from pydicom.data import get_testdata_file
+from pydicom.encaps import encapsulate
 
 from kdray.images import decode
 from kdray_serve.intake import take
@@ -122,10 +124,66 @@ def test_a_truncated_file_is_refused(picture: Image.Image, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
-def test_several_frames_are_counted_and_refused(picture: Image.Image, kind: str) -> None:
+def test_several_frames_are_refused(picture: Image.Image, kind: str) -> None:
     others = [picture.rotate(90 * turn) for turn in (1, 2)]
     content = saved(picture, kind, save_all=True, append_images=others)
-    assert "3 frames" in refused(content, 422)
+    assert "several frames" in refused(content, 422)
+
+
+def test_a_chain_of_many_frames_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def count(_image: object) -> int:
+        raise AssertionError("the frames were counted")
+
+    frames = [Image.new("L", (16, 16))] * 2
+    content = saved(frames[0], "TIFF", save_all=True, append_images=frames[1:])
+    monkeypatch.setattr(TiffImagePlugin.TiffImageFile, "n_frames", property(count))
+    assert "several frames" in refused(content, 422)
+
+
+def with_scans(number: int) -> bytes:
+    """Return a progressive JPEG that repeats its last scan."""
+    content = saved(Image.new("L", (64, 64)), "JPEG", progressive=True)
+    last = content.rindex(b"\xff\xda")
+    return content[:-2] + content[last:-2] * number + content[-2:]
+
+
+def test_a_jpeg_of_endless_scans_is_refused() -> None:
+    assert take(Upload(with_scans(20)), LIMIT).size == (64, 64)
+    assert "scans" in refused(with_scans(100), 422)
+
+
+def in_dicom(frame: bytes, side: int) -> bytes:
+    """Return a DICOM file that holds a JPEG and says that it is ``side`` pixels wide."""
+    source = pydicom.dcmread(get_testdata_file("JPEG-lossy.dcm"))
+    source.file_meta.TransferSyntaxUID = pydicom.uid.JPEGBaseline8Bit
+    source.Rows = source.Columns = side
+    source.BitsAllocated = source.BitsStored = 8
+    source.HighBit = 7
+    source.PixelData = encapsulate([frame])
+    buffer = io.BytesIO()
+    source.save_as(buffer)
+    return buffer.getvalue()
+
+
+def test_a_jpeg_in_a_dicom_file_has_the_size_and_the_scans_of_others() -> None:
+    frame = saved(Image.new("L", (64, 64)), "JPEG")
+    assert take(Upload(in_dicom(frame, 64)), LIMIT).size == (64, 64)
+    assert "8 x 8 pixels that holds 64 x 64" in refused(in_dicom(frame, 8), 422)
+    assert "scans" in refused(in_dicom(with_scans(100), 64), 422)
+
+
+def test_a_bomb_in_a_dicom_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = saved(Image.new("L", (64, 64)), "JPEG")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    assert "cannot be decoded" in refused(in_dicom(frame, 64), 422)
+
+
+def test_run_lengths_beyond_a_dicom_image_are_refused() -> None:
+    source = pydicom.dcmread(get_testdata_file("MR_small_RLE.dcm"))
+    source.PixelData = encapsulate([source.PixelData[16:] + b"\x81\0" * 10_000])
+    buffer = io.BytesIO()
+    source.save_as(buffer)
+    assert "more pixels than it has room for" in refused(buffer.getvalue(), 422)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 100), (100, 7)])

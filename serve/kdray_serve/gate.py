@@ -5,6 +5,7 @@ One ASGI middleware around the application, so that nothing inside can forget an
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import secrets
@@ -17,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from kdray.spec.service import Limits
 from kdray_serve.headers import Header, allowed_origin, complete, preflight
 from kdray_serve.keys import Guard, Headers
-from kdray_serve.refusal import Refusal, rendered, too_large
+from kdray_serve.refusal import Refusal, rendered, too_large, too_slow
 from kdray_serve.visit import GONE, Listener, Visit, need
 from kdray_serve.work import Caller
 
@@ -40,6 +41,8 @@ OPEN = frozenset(
 _OPEN_FOLDERS = ("/page/", "/static-offline-docs/")
 _ADMIN = frozenset({"/v1/status", "/v1/refresh", "/metrics"})
 _EXPLAIN = ("/explain", ":explain")
+#: A client that sends nothing more must not hold its place for ever.
+_BODY_SECONDS = 120.0
 
 
 def role_of(path: str) -> str | None:
@@ -57,7 +60,7 @@ class Gate:
     Args:
         app: The application inside.
         guard: Who lets requests in.
-        limits: Of which ``max_upload_mb`` is kept while a body arrives.
+        limits: Of which ``max_upload_mb`` is kept while a body arrives, for two minutes at most.
         origins: Origins whose pages may call the service.
         listeners: Who is told of each request that is over.
     """
@@ -122,8 +125,17 @@ class Gate:
         if announced.isdigit() and int(announced) > self._most:
             raise too_large(self._limits)
 
+        deadline = asyncio.get_running_loop().time() + _BODY_SECONDS
+        is_whole = False
+
         async def counted() -> Message:
-            message = await receive()
+            nonlocal is_whole
+            try:
+                async with asyncio.timeout_at(None if is_whole else deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise too_slow(_BODY_SECONDS) from None
+            is_whole = not message.get("more_body", False)
             visit.received += len(message.get("body", b""))
             if visit.received > self._most:
                 raise too_large(self._limits)

@@ -79,6 +79,11 @@ def too_large(limits: Limits) -> Refusal:
     return Refusal(413, f"The request is larger than {limits.max_upload_mb:g} MiB.")
 
 
+def too_slow(seconds: float) -> Refusal:
+    """Return the refusal for a body that did not arrive in time."""
+    return Refusal(408, f"The body did not arrive within {seconds:g} s.", {"Connection": "close"})
+
+
 def busy(what: str, seconds: int = 1) -> Refusal:
     """Return the refusal for a full queue.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -76,12 +77,13 @@ class Output:
         return b"".join(struct.pack("<I", len(text)) + text for text in texts)
 
 
-def read_request(body: bytes, header_length: str | None) -> Asked:
+def read_request(body: bytes, header_length: str | None, most: int) -> Asked:
     """Return what an inference request asks for.
 
     Args:
         body: Of the request: JSON, with binary data behind it where ``header_length`` says so.
         header_length: ``Inference-Header-Content-Length``: bytes of the JSON.
+        most: Images that it may hold.
 
     Raises:
         Refusal: 400; says what is not as in the protocol.
@@ -94,7 +96,7 @@ def read_request(body: bytes, header_length: str | None) -> Asked:
         _refuse(f"The request needs one input: {_INPUTS}.")
     is_binary = parameters.get("binary_data_output") is True
     return Asked(
-        images=tuple(_images(_object(inputs[0], "An input"), data)),
+        images=tuple(_images(_object(inputs[0], "An input"), data, most)),
         id=str(request.get("id", "")),
         parameters=parameters,
         outputs=_wanted(request.get("outputs", []), is_binary),
@@ -146,12 +148,10 @@ def pixels_of(values: Any, what: str) -> NDArray[np.uint8]:
     Raises:
         Refusal: 400; they are no such lists, or their lengths differ.
     """
-    try:
-        array = np.asarray(values)
-    except (ValueError, OverflowError):
-        _refuse(f"{what}: the lists are of different lengths or hold no numbers.")
-    if array.dtype.kind not in "iu" or array.size == 0 or array.min() < 0 or array.max() > 255:
-        _refuse(f"{what}: the values must be whole numbers from 0 to 255.")
+    # Of objects first: NumPy would give each of many short texts the room of the longest.
+    array = np.asarray(values, dtype=object)
+    if set(map(type, array.flat)) != {int} or array.min() < 0 or array.max() > 255:
+        _refuse(f"{what}: send whole numbers from 0 to 255, in lists of equal lengths.")
     return array.astype(np.uint8)
 
 
@@ -183,7 +183,8 @@ def _parted(body: bytes, header_length: str | None) -> tuple[bytes, bytes | None
     """Return the JSON of a body, and the binary data behind it."""
     if header_length is None:
         return body, None
-    if not header_length.isdecimal() or int(header_length) > len(body):
+    is_length = re.fullmatch(r"[0-9]{1,18}", header_length) is not None
+    if not is_length or int(header_length) > len(body):
         _refuse("Inference-Header-Content-Length is not the length of the JSON in the body.")
     end = int(header_length)
     return body[:end], body[end:]
@@ -207,10 +208,12 @@ def _wanted(outputs: Any, is_binary: bool) -> dict[str, bool]:
     return wanted
 
 
-def _images(tensor: dict[str, Any], data: bytes | None) -> list[Upload]:
+def _images(tensor: dict[str, Any], data: bytes | None, most: int) -> list[Upload]:
     name, datatype, shape = (tensor.get(key) for key in ("name", "datatype", "shape"))
     if not isinstance(shape, list) or not all(type(side) is int and side > 0 for side in shape):
         _refuse("`shape` must be a list of whole numbers above 0.")
+    if shape and shape[0] > most:
+        _refuse(f"The request has {shape[0]} images; at most {most} can be sent.")
     blob = _blob(_object(tensor.get("parameters", {}), "`parameters`"), data)
     if blob is None and "data" not in tensor:
         _refuse(f"The input {name!r} has no `data`.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import math
@@ -24,8 +23,8 @@ _KINDS = (
     "`application/octet-stream`."
 )
 _LONGEST_FIELD = 1000
-#: A client that sends nothing more must not hold its place for ever.
-_BODY_SECONDS = 120.0
+#: Where no limit of the service is given.
+_MOST_IMAGES = 1000
 #: Longer than anybody waits; keeps the number within what clocks can add.
 _LONGEST_MS = 86_400_000.0
 _TRUE, _FALSE = ("true", "1"), ("false", "0", "")
@@ -116,7 +115,7 @@ async def read_form(request: Request, most: int, fields: tuple[str, ...] = ()) -
     """Return what a request holds.
 
     Args:
-        request: The request; its body is read whole, which the gate has limited.
+        request: The request; its body is read whole, which the gate limits.
         most: Images that it may hold; it must hold one at least.
         fields: Names of the fields that it may hold beside them, in the body or the address.
 
@@ -126,26 +125,25 @@ async def read_form(request: Request, most: int, fields: tuple[str, ...] = ()) -
     if request.headers.get("content-encoding", "identity") != "identity":
         raise Refusal(415, "The body is compressed; send it as it is.")
     kind = request.headers.get("content-type", "")
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            body = await request.body()
-    except TimeoutError:
-        detail = f"The body did not arrive within {_BODY_SECONDS:g} s."
-        raise Refusal(408, detail, {"Connection": "close"}) from None
-    form = read_body(kind, body, fields)
+    body = await request.body()
+    form = read_body(kind, body, fields, most)
     if request.scope["query_string"]:
         form = Form(form.images, _with_query(form.fields, request, fields))
-    _check_number(len(form.images), most)
+    if not form.images:
+        raise Refusal(422, f"The field 'image' is missing: there is no image. {_KINDS}")
     return form
 
 
-def read_body(kind: str, body: bytes, fields: tuple[str, ...] = ()) -> Form:
+def read_body(
+    kind: str, body: bytes, fields: tuple[str, ...] = (), most: int = _MOST_IMAGES
+) -> Form:
     """Return what a body holds.
 
     Args:
         kind: The header ``Content-Type``.
         body: The bytes.
         fields: Names of the fields that it may hold beside images.
+        most: Images that it may hold.
 
     Raises:
         Refusal: It cannot be understood; says what is wrong.
@@ -154,9 +152,11 @@ def read_body(kind: str, body: bytes, fields: tuple[str, ...] = ()) -> Form:
     if not body:
         raise Refusal(422, f"The request has no body. {_KINDS}")
     if media_type == MULTIPART:
-        return _of_multipart(kind, body, fields)
+        form = _of_multipart(kind, body, fields)
+        _check_number(len(form.images), most)
+        return form
     if media_type == JSON:
-        return _of_json(body, fields)
+        return _of_json(body, most, fields)
     if media_type.startswith("image/") or media_type in _RAW:
         return Form((Upload(body),), {})
     given = f"is of the type {media_type!r}" if media_type else "has no Content-Type"
@@ -218,7 +218,7 @@ def _of_multipart(kind: str, body: bytes, fields: tuple[str, ...]) -> Form:
     return Form(tuple(images), words)
 
 
-def _of_json(body: bytes, fields: tuple[str, ...]) -> Form:
+def _of_json(body: bytes, most: int, fields: tuple[str, ...]) -> Form:
     tree = parsed_json(body)
     if not isinstance(tree, dict):
         raise Refusal(422, 'The JSON must be an object: {"images": ["<base64>"]}.')
@@ -226,14 +226,16 @@ def _of_json(body: bytes, fields: tuple[str, ...]) -> Form:
     images: list[Upload] = []
     for name, value in tree.items():
         if name == "images":
-            images = _of_list(value)
+            images = _of_list(value, most)
         else:
             _known(name, ("images", *fields))
             words[name] = _of_value(name, value)
     return Form(tuple(images), words)
 
 
-def _of_list(value: Any) -> list[Upload]:
+def _of_list(value: Any, most: int) -> list[Upload]:
+    if isinstance(value, list):
+        _check_number(len(value), most)  # before any of them is decoded
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise Refusal(422, "The field 'images' must be a list of strings, files in base64.")
     return [
@@ -285,19 +287,17 @@ def _known(name: str, names: tuple[str, ...], what: str = "field") -> None:
 
 
 def _check_number(images: int, most: int) -> None:
-    if images == 0:
-        raise Refusal(422, f"The field 'image' is missing: there is no image. {_KINDS}")
     if images > most:
         only = "one image" if most == 1 else f"at most {most} images"
         raise Refusal(422, f"The request has {images} images; {only} can be sent at once.")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    tree = dict(pairs)
-    if len(tree) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise Refusal(400, f"The JSON has the field {twice[:100]!r} twice; give it once.")
+    tree: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in tree:
+            raise Refusal(400, f"The JSON has the field {name[:100]!r} twice; give it once.")
+        tree[name] = value
     return tree
 
 

@@ -237,7 +237,8 @@ async def called(
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "root_path": ""}
+    scope: dict[str, Any] = {"type": "http", "method": "POST", "path": path, "headers": headers}
+    scope |= {"root_path": "", "query_string": b""}
     gate = Gate(app, Anybody(()), Limits(), listeners=[notes] if notes else [])
     await gate(scope, receive, send)
     return sent
@@ -257,16 +258,20 @@ def test_a_client_that_goes_away_is_noted_as_499_and_is_no_fault(
     assert not caplog.records
 
 
+@pytest.mark.parametrize(
+    "path", [PREDICT, "/v1/models/brain:predict", "/v2/models/brain/infer", "/v1/preview"]
+)
 def test_a_client_that_sends_no_more_is_408(
-    client_of: Client, desk_of: Desk, monkeypatch: pytest.MonkeyPatch
+    client_of: Client, desk_of: Desk, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     async def never() -> dict[str, Any]:
         await asyncio.Event().wait()
         raise AssertionError
 
-    monkeypatch.setattr("kdray_serve.uploads._BODY_SECONDS", 0.001)
+    monkeypatch.setattr("kdray_serve.gate._BODY_SECONDS", 0.001)
     headers = [(b"host", b"localhost"), (b"content-type", b"image/png")]
-    [start, body] = asyncio.run(called(client_of(desk_of()).app, headers, never))  # type: ignore[arg-type]
+    app = client_of(desk_of()).app
+    [start, body] = asyncio.run(called(app, headers, never, path=path))  # type: ignore[arg-type]
     assert start["status"] == 408
     assert b"did not arrive" in body["body"]
 

@@ -13,7 +13,7 @@ import pytest
 
 from kdray_serve.multipart import FormFile, Malformed, boundary_of, parse
 from kdray_serve.refusal import Refusal
-from kdray_serve.uploads import WISHES, Form, read_body
+from kdray_serve.uploads import WISHES, Form, _once, read_body
 from kdray_serve.work import Upload
 
 #: Bytes that look like the syntax around them.
@@ -211,6 +211,29 @@ def test_images_in_json_are_base64_also_with_line_breaks() -> None:
     plain, wrapped = base64.b64encode(NASTY).decode(), base64.encodebytes(NASTY).decode()
     got = read_body("application/json", json.dumps({"images": [plain, wrapped]}).encode())
     assert [image.content for image in got.images] == [NASTY, NASTY]
+
+
+def test_too_many_images_are_refused_before_one_is_decoded() -> None:
+    many = json.dumps({"images": ["?"] * 17}).encode()
+    with pytest.raises(Refusal, match="17 images"):
+        read_body("application/json", many, most=16)
+
+
+def test_a_name_that_stands_twice_is_found_in_one_pass() -> None:
+    class Counted(str):
+        compared = 0
+
+        def __hash__(self) -> int:
+            return super().__hash__()
+
+        def __eq__(self, other: object) -> bool:
+            Counted.compared += 1
+            return super().__eq__(other)
+
+    names = [Counted(number) for number in (*range(1000), 999)]
+    with pytest.raises(Refusal, match="'999' twice"):
+        _once([(name, 0) for name in names])
+    assert Counted.compared < 3000
 
 
 def test_fields_in_json_are_words_numbers_flags_and_lists() -> None:

@@ -130,16 +130,12 @@ async def _inferred(desk: Desk, name: str, request: Request, *, explain: bool) -
     caller = caller_of(request)
     body = await request.body()
     length = request.headers.get("inference-header-content-length")
+    most = desk.service.limits.max_images
     asked = (
-        read_request(body, length)
+        read_request(body, length, most)
         if len(body) < _LARGE
-        else await asyncio.to_thread(read_request, body, length)
+        else await asyncio.to_thread(read_request, body, length, most)
     )
-    if len(asked.images) > desk.service.limits.max_images:
-        most = desk.service.limits.max_images
-        raise Refusal(
-            400, f"The request has {len(asked.images)} images; at most {most} can be sent."
-        )
     if explain or asked.parameters.get("explain") not in (None, False):
         model, outputs, parameters = await _explained(desk, name, request, asked)
     else:

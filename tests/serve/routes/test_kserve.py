@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import base64
+import tracemalloc
 from typing import Any
 
 import numpy as np
 import pytest
+
+from kdray_serve.refusal import Refusal
+from kdray_serve.tensors import pixels_of
 
 PREDICT, EXPLAIN = "/v1/models/brain:predict", "/v1/models/brain:explain"
 
@@ -73,6 +77,10 @@ def test_all_instances_are_explained_by_one_version(served: Any) -> None:
         ({"instances": [[]]}, "whole numbers"),
         ({"instances": ["x"]}, "whole numbers"),
         ({"instances": [[[300]]]}, "whole numbers"),
+        ({"instances": [[[True, 1]]]}, "whole numbers"),
+        ({"instances": [[[1.0]]]}, "whole numbers"),
+        ({"instances": [[[1, 2], [3]]]}, "equal lengths"),
+        ({"instances": [[[9**40, -1]]]}, "whole numbers"),
         ({"instances": [[[1]]], "parameters": 3}, "`parameters`"),
         ({"instances": [[[1]]] * 17}, "at most 16"),
         ({"instances": [b64(b"broken")]}, "no image"),
@@ -84,6 +92,18 @@ def test_what_is_no_instance_is_told(served: Any, path: str, request_: Any, said
     assert answer.status_code in (400, 415, 422), answer.text
     assert list(answer.json()) == ["error"]
     assert said in answer.json()["error"]
+
+
+def test_texts_among_the_values_take_no_room() -> None:
+    values = ["x" * 100_000, *[""] * 10_000]
+    tracemalloc.start()
+    try:
+        with pytest.raises(Refusal, match="whole numbers"):
+            pixels_of([values], "Instance 1")
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 2**20
 
 
 def test_an_unknown_model_is_told(served: Any) -> None:

@@ -234,7 +234,7 @@ def pixels(**changes: Any) -> dict[str, Any]:
         (pixels(data=[1, 2, 3, 0.5]), "0 to 255"),
         (pixels(data=[1, 2, 3, None]), "0 to 255"),
         (pixels(data=[1, 2, 3, 10**30]), "0 to 255"),
-        (pixels(data=[[1, 2], [3]]), "different lengths"),
+        (pixels(data=[[1, 2], [3]]), "equal lengths"),
         ({"inputs": inputs(), "outputs": [{"name": "logits"}]}, "no output 'logits'"),
         ({"inputs": inputs(), "outputs": {}}, "must be a list"),
         ({"inputs": inputs(), "outputs": [{"name": "heatmap"}]}, "no output 'heatmap'"),
@@ -244,6 +244,7 @@ def pixels(**changes: Any) -> dict[str, Any]:
             "milliseconds",
         ),
         ({"inputs": inputs([b"x"] * 17)}, "at most 16"),
+        ({"inputs": [{**inputs()[0], "shape": [17]}]}, "at most 16"),
     ],
 )
 def test_what_is_not_as_in_the_protocol_is_told(served: Any, request_: Any, said: str) -> None:
@@ -276,6 +277,7 @@ def binary(blob: bytes, size: int | None = None, length: str | None = None) -> d
         binary(struct.pack("<I", 1) + b"x", size=4),
         binary(struct.pack("<I", 1) + b"x", length="999999"),
         binary(struct.pack("<I", 1) + b"x", length="-1"),
+        binary(struct.pack("<I", 1) + b"x", length="9" * 5000),
         binary(b""),
     ],
 )

@@ -100,6 +100,11 @@ class ServiceDesk:
         """What is served, and within which limits."""
         return self._service
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether predictions do not come to an end any more."""
+        return self._predictions.is_stuck
+
     async def start(self) -> None:
         """Load and warm up the models, and follow the aliases from now on.
 
@@ -108,7 +113,7 @@ class ServiceDesk:
         """
         await asyncio.to_thread(self._follower.look)
         if self._service.refresh_seconds:
-            self._following = asyncio.create_task(self._follow())
+            self._following = asyncio.create_task(self._follower.follow())
 
     async def close(self) -> None:
         """Stop following, and end the threads."""
@@ -186,7 +191,8 @@ class ServiceDesk:
 
     async def ready(self) -> bool:
         """Return whether predictions and explanations would be answered now."""
-        return self._follower.has_started and await self._explaining.ready()
+        is_able = self._follower.has_started and not self.is_stuck
+        return is_able and await self._explaining.ready()
 
     async def refresh(self) -> dict[str, Any]:
         """Look up the aliases now; return what changed: ``switched`` and ``failed``."""
@@ -211,14 +217,6 @@ class ServiceDesk:
 
     def _previewed(self, _key: Key, images: Sequence[Upload]) -> list[Pixels | Exception]:
         return [self._worker.preview(image) for image in images]
-
-    async def _follow(self) -> None:
-        while True:
-            await asyncio.sleep(self._service.refresh_seconds)
-            try:
-                await asyncio.to_thread(self._follower.look)
-            except Exception:  # whatever it is, the next look may find the registry again
-                _LOG.exception("the aliases could not be looked up")
 
     def _chosen(self, text: str, image: Upload) -> tuple[Key, bool]:
         """Return which version answers, and whether it does so as the canary.

@@ -25,7 +25,6 @@ from ray.serve.exceptions import (
 from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kdray.errors import KdrayError
 from kdray.spec.keys import ApiKey
 from kdray.spec.service import Service
 from kdray_serve.cluster import LOG_PIPE
@@ -116,6 +115,7 @@ class Http:
     def check_health(self) -> None:
         """Raise what is wrong; Serve replaces the replica then."""
         self._whole.desk.models()
+        _check_progress(self._whole.desk.is_stuck)
 
     async def __del__(self) -> None:
         """Write down what waits; Serve calls it before it ends the process."""
@@ -150,20 +150,18 @@ class Explainer:
             return refusal  # a value too, not a failure of the replica
 
     async def ready(self) -> bool:
-        """Return True: the constructor has loaded the models."""
+        """Return whether it would explain now; the constructor has loaded the models."""
         self._follow()
-        return True
+        return await self._here.ready()
+
+    def check_health(self) -> None:
+        """Raise what is wrong; Serve replaces the replica then."""
+        _check_progress(self._here.is_stuck)
 
     def _follow(self) -> None:
         """Load new versions before they are asked for; begun here, where there is a loop."""
         if self._following is None and self._service.refresh_seconds:
-            self._following = asyncio.get_running_loop().create_task(self._look_again())
-
-    async def _look_again(self) -> None:
-        while True:
-            await asyncio.sleep(self._service.refresh_seconds)
-            with suppress(KdrayError, OSError):
-                await asyncio.to_thread(self._follower.look)
+            self._following = asyncio.get_running_loop().create_task(self._follower.follow())
 
 
 class Elsewhere:
@@ -199,6 +197,11 @@ class Elsewhere:
             return False
         except BackPressureError:
             return True  # full of work, so it is there
+
+
+def _check_progress(is_stuck: bool) -> None:
+    if is_stuck:
+        raise RuntimeError("a model does not come to an end")
 
 
 def _deployment(kind: Any, name: str, service: Service, most: int) -> serve.Deployment:

@@ -54,6 +54,11 @@ class Here:
         """How many requests wait or run."""
         return self._line.inside
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether no thread comes to an end any more."""
+        return self._line.is_stuck
+
     async def explain(self, key: Key, image: Upload, wish: Wish) -> Explained:
         """Return what a version says of an image, and where it looked."""
         [answer] = await self._line.ask(key, [(image, wish)])
@@ -62,8 +67,8 @@ class Here:
         return answer
 
     async def ready(self) -> bool:
-        """Return True: models are loaded where they are needed."""
-        return True
+        """Return whether threads come to an end; models are loaded where they are needed."""
+        return not self._line.is_stuck
 
     async def close(self) -> None:
         """End the thread; what waits is given up."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -110,6 +111,15 @@ class Follower:
                 self._warm(one)  # where memory is short, the first ones stay
             self._table = table
             return {"switched": [], "failed": {}}
+
+    async def follow(self) -> None:
+        """Look again and again, until it is cancelled."""
+        while True:
+            await asyncio.sleep(self._service.refresh_seconds)
+            try:
+                await asyncio.to_thread(self.look)
+            except Exception:  # whatever it is, the next look may find the registry again
+                _LOG.exception("the aliases could not be looked up")
 
     def found(self, text: str) -> Key:
         """Return the version that ``name``, ``name@version`` or ``name@alias`` stands for.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections import OrderedDict, deque
@@ -61,6 +62,11 @@ class _Request(Generic[Work, Answer]):
             return self.left == 0
 
 
+#: How often the time of a request a batch may take before its thread counts as stuck.
+_STUCK = 2
+#: How long the end of the line waits for what its threads are at, seconds.
+_END_SECONDS = 10.0
+_LOG = logging.getLogger(__name__)
 _Waiting = tuple[_Request[Any, Any], int, Any]
 
 
@@ -93,6 +99,7 @@ class Line(Generic[Work, Answer]):
         self._idle = 0
         self._closed = False
         self._inside = 0  # changed by the event loop alone
+        self._began: dict[int, float] = {}  # thread -> when the batch that it is at was begun
         self._threads = [
             threading.Thread(target=self._serve, name=f"{name}-{number}", daemon=True)
             for number in range(bounds.threads)
@@ -104,6 +111,13 @@ class Line(Generic[Work, Answer]):
     def inside(self) -> int:
         """How many requests wait or run."""
         return self._inside
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether all threads are at batches that nobody has waited for for a while."""
+        long_ago = time.monotonic() - _STUCK * self._bounds.seconds
+        began = list(self._began.values())
+        return len(began) == len(self._threads) and max(began) < long_ago
 
     async def ask(
         self,
@@ -140,14 +154,21 @@ class Line(Generic[Work, Answer]):
         finally:
             self._count(-1)
 
-    def close(self) -> None:
-        """End the threads once they have done what they are at; what waits is given up."""
+    def close(self, seconds: float = _END_SECONDS) -> None:
+        """End the threads once they have done what they are at; what waits is given up.
+
+        Args:
+            seconds: How long to wait for them; one that is stuck ends with the process.
+        """
+        end = time.monotonic() + seconds
         with self._wake:
             self._closed = True
             self._queues.clear()
             self._wake.notify_all()
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, end - time.monotonic()))
+            if thread.is_alive():
+                _LOG.error("%s: a model does not come to an end; it is given up", self._name)
 
     def _count(self, change: int) -> None:
         self._inside += change
@@ -172,7 +193,9 @@ class Line(Generic[Work, Answer]):
             key, batch = self._next()
             if key is None:
                 return
+            self._began[threading.get_ident()] = time.monotonic()
             self._do(key, batch)
+            del self._began[threading.get_ident()]
             del batch  # images of a request should not stay until the next one
 
     def _do(self, key: Key, batch: Sequence[_Waiting]) -> None:

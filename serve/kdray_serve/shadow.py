@@ -7,6 +7,7 @@ import math
 import queue
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from kdray_serve.worker import Worker
 WAITING = 32
 #: Bytes of images that may wait.
 HELD = 64 * 2**20
+#: How long the end waits for what the shadow is at, seconds.
+_END_SECONDS = 10.0
 _LOG = logging.getLogger(__name__)
 _Asked = tuple[Key, Sequence[Upload], Sequence[Predicted]]
 
@@ -68,11 +71,15 @@ class Shadowing:
             }
 
     def close(self) -> None:
-        """End the thread after what waits."""
-        if self._thread is not None:
-            self._queue.put(None)
-            self._thread.join()
-            self._thread = None
+        """End the thread after what it is at; what waits is given up."""
+        if self._thread is None:
+            return
+        with suppress(queue.Empty):
+            while True:
+                self._queue.get_nowait()
+        self._queue.put(None)
+        self._thread.join(_END_SECONDS)  # one that is stuck ends with the process
+        self._thread = None
 
     def _serve(self) -> None:
         while (asked := self._queue.get()) is not None:

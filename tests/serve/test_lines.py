@@ -257,3 +257,35 @@ def test_a_hundred_requests_at_once_are_all_answered() -> None:
                 assert isinstance(answers[1], ValueError)
 
     asyncio.run(main())
+
+
+def test_a_line_whose_threads_never_come_back_is_stuck_and_can_be_closed() -> None:
+    async def main() -> None:
+        runner = Runner()
+        async with line_of(runner, threads=2, seconds=0.01) as line:
+            runner.go.clear()
+            for key in (A, B):
+                assert not line.is_stuck
+                with pytest.raises(Refusal):
+                    await line.ask(key, [1])
+                await begun(runner)
+            while not line.is_stuck:
+                await asyncio.sleep(0.01)
+            line.close(seconds=0)
+
+    asyncio.run(main())
+
+
+def test_a_line_that_works_or_waits_is_not_stuck() -> None:
+    async def main() -> None:
+        runner = Runner()
+        async with line_of(runner, seconds=60) as line:
+            assert not line.is_stuck
+            runner.go.clear()
+            asked = asyncio.create_task(line.ask(A, [1]))
+            await begun(runner)
+            assert not line.is_stuck
+            runner.go.set()
+            assert await asked == [2]
+
+    asyncio.run(main())

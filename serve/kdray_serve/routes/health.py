@@ -27,7 +27,8 @@ def router(desk: Desk) -> APIRouter:
     async def readyz() -> Health:
         """Tell whether predictions and explanations would be answered now."""
         if not await desk.ready():
-            raise Refusal(503, "The models are not all loaded yet.", {"Retry-After": "5"})
+            detail = "The models are not all loaded yet, or do not come to an end any more."
+            raise Refusal(503, detail, {"Retry-After": "5"})
         return Health(status="ready")
 
     return routes

@@ -226,6 +226,59 @@ def test_the_shadow_is_left_out_where_it_cannot_keep_up(
     asyncio.run(main())
 
 
+def test_a_service_ends_though_its_shadow_does_not(
+    service: Make, caller: Caller, uploads: list[Upload], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, begun = threading.Event(), threading.Event()
+
+    async def main() -> None:
+        spec = service(shadow=Shadow(version="1"))
+        worker = make_worker(spec)
+        predict = worker.predict
+
+        def stuck(key: Key, images: Sequence[Upload]) -> list[Predicted | Exception]:
+            if key == ("brain", 1):
+                begun.set()
+                assert go.wait(60)
+            return predict(key, images)
+
+        monkeypatch.setattr(worker, "predict", stuck)
+        monkeypatch.setattr("kdray_serve.shadow.WAITING", 2)
+        monkeypatch.setattr("kdray_serve.shadow._END_SECONDS", 0.01)
+        async with open_desk(spec, worker=worker) as desk:
+            for upload in uploads[:4]:
+                await desk.predict(caller, "brain", [upload])
+            assert await asyncio.to_thread(begun.wait, 20)
+
+    asyncio.run(main())
+    go.set()
+
+
+def test_a_service_that_does_not_come_to_an_end_with_an_image_is_not_ready(
+    service: Make, caller: Caller, uploads: list[Upload], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = threading.Event()
+
+    async def main() -> None:
+        spec = service(limits=Limits(predict_seconds=0.1), cpus_per_replica=1)
+        worker = make_worker(spec)
+        predict = worker.predict
+
+        def stuck(key: Key, images: Sequence[Upload]) -> list[Predicted | Exception]:
+            assert go.wait(60)
+            return predict(key, images)
+
+        monkeypatch.setattr(worker, "predict", stuck)
+        async with open_desk(spec, worker=worker) as desk:
+            assert await desk.ready()
+            await refused(desk.predict(caller, "brain", uploads[:1]), 504)
+            while await desk.ready():
+                await asyncio.sleep(0.01)
+            go.set()
+
+    asyncio.run(main())
+
+
 def test_the_shadow_holds_few_bytes_of_images(
     service: Make, caller: Caller, uploads: list[Upload], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -161,9 +161,10 @@ class Registry:
             key: What the package is made from. The same key again returns the same version.
 
         Raises:
-            RegistryError: The name is not allowed, or the package is damaged.
+            RegistryError: The name is not allowed, or the package is damaged or has links.
         """
         self._checked(name)
+        _refuse_links(folder)
         package = read_package(folder)
         while True:
             known = self.made_from(name, key)
@@ -326,6 +327,14 @@ def content_key(folder: Path) -> str:
         raise RegistryError(str(folder), "there is no such folder.")
     listed = "".join(f"{checksum(file)} {file.name}\n" for file in _files(folder))
     return hashlib.sha256(listed.encode()).hexdigest()
+
+
+def _refuse_links(folder: Path) -> None:
+    """Refuse a package that would take files from elsewhere along, perhaps secrets."""
+    for file in _files(folder) if folder.is_dir() else ():
+        if file.is_symlink():
+            problem = "is a link, not a file of the package."
+            raise RegistryError(str(file), problem, "Copy the file there, if it belongs there.")
 
 
 def _copy(folder: Path, target: Path) -> None:

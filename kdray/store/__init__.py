@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from kdray.errors import StoreError
 from kdray.store._client import ARROW_SETTINGS
 from kdray.store._files import Files
-from kdray.store._layout import AT, DONE
+from kdray.store._layout import AT, DONE, is_place
 from kdray.store._objects import Objects
 
 __all__ = ["DONE", "Store"]
@@ -166,7 +166,7 @@ class Store:
             name: The folder.
             file: Its path in there.
         """
-        at = (self.read_json(f"{name}/{DONE}") or {}).get(AT, "")
+        at = self._place_of(name, self.read_json(f"{name}/{DONE}") or {})
         return self.read(f"{name}/{at}/{file}" if at else f"{name}/{file}")
 
     @contextmanager
@@ -197,7 +197,8 @@ class Store:
         Raises:
             StoreError: The folder is not there, or not finished.
         """
-        return self._place.fetch(name, self._finished(name).get(AT, ""), self._cache, again)
+        at = self._place_of(name, self._finished(name))
+        return self._place.fetch(name, at, self._cache, again)
 
     def fetch_file(self, name: str) -> Path:
         """Return a local path of a file that never changes; a remote one is copied once.
@@ -206,6 +207,13 @@ class Store:
             StoreError: The file is not there.
         """
         return self._place.fetch_file(name, self._cache)
+
+    def _place_of(self, name: str, found: Mapping[str, Any]) -> str:
+        """Return the folder that a result names; it must be below its own."""
+        at = found.get(AT, "")
+        if at and not is_place(at):
+            raise StoreError(self.called(f"{name}/{DONE}"), "names files that are not below it.")
+        return str(at)
 
     def _finished(self, name: str) -> dict[str, Any]:
         found = self.read_json(f"{name}/{DONE}")

@@ -14,6 +14,9 @@ from typing import Any
 from kdray.errors import StoreError
 from kdray.store._layout import DONE, dumped
 
+#: A link that somebody put in the place of a lock file is not followed.
+_LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+
 
 class Files:
     """The files under a folder.
@@ -57,13 +60,15 @@ class Files:
         path = Path(self.called(name))
         with self._writing(name):
             path.parent.mkdir(parents=True, exist_ok=True)
-            file = open(path.with_name(f".{path.name}.lock"), "w")
-        with file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # freed when the file closes, or the process dies
+            lock = os.open(path.with_name(f".{path.name}.lock"), _LOCK, 0o666)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # freed when the file closes, or the process dies
             if self.read(name) != old:
                 return False
             self.write(name, new)
             return True
+        finally:
+            os.close(lock)
 
     def decides(self, name: str) -> bool:
         """Return whether of two writers one wins; a lock file sees to that."""

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 from kdray.errors import StoreError
 from kdray.store._client import client_of, problem_of
 from kdray.store._files import move
-from kdray.store._layout import AT, DONE, dumped
+from kdray.store._layout import AT, DONE, dumped, new_place
 
 _LOST = (409, 412)  # another write at the same moment; the condition does not hold
 
@@ -123,7 +123,7 @@ class Objects:
         """
         if self.read(f"{name}/{DONE}") is not None:
             return
-        at = uuid.uuid4().hex[:12]
+        at = new_place()
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
             self._upload(file, f"{name}/{at}/{file.relative_to(folder).as_posix()}")
         if not self._put_if(f"{name}/{DONE}", dumped({**result, AT: at}), None):
@@ -141,6 +141,8 @@ class Objects:
         temporary.mkdir(parents=True)
         try:
             for key in self.sizes(source):
+                if not _is_below(key):
+                    raise StoreError(self.called(source), f"has a file of the name {key!r}.")
                 (temporary / key).parent.mkdir(parents=True, exist_ok=True)
                 self._download(f"{source}/{key}", temporary / key)
             self._download(f"{name}/{DONE}", temporary / DONE)
@@ -241,3 +243,8 @@ class Objects:
         except (ClientError, BotoCoreError, Boto3Error, OSError) as error:
             problem, remedy = problem_of(error, self._bucket, self._settings)
             raise StoreError(self.called(name), f"cannot be {verb}: {problem}", remedy) from error
+
+
+def _is_below(key: str) -> bool:
+    """Return whether a key is a path that stays in its folder: a bucket may hold any name."""
+    return not {"", ".", ".."} & set(key.split("/"))

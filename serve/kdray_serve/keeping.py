@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
+from pathlib import Path
 
 from kdray.store import Store
 from kdray_serve.background import Background
@@ -30,6 +31,8 @@ class Keeper:
     def __init__(self, store: Store, service: str) -> None:
         self._store = store
         self._folder = f"services/{service}/uploads"
+        if store.is_local:  # images of patients: for nobody but the service's user
+            Path(store.path(self._folder)).mkdir(mode=0o700, parents=True, exist_ok=True)
         self._known: OrderedDict[str, None] = OrderedDict()
         self._queue: Background[tuple[str, bytes]] = Background(
             "uploads", self._write, limit=_WAITING

@@ -42,6 +42,17 @@ def test_the_same_key_again_is_the_same_version(
     assert registry.versions("brain") == [1]
 
 
+def test_a_link_to_a_file_elsewhere_does_not_become_part_of_a_version(
+    registry: Registry, make_package: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("mine")
+    folder = make_package()
+    (folder / "notes.txt").symlink_to(tmp_path / "secret")
+    with pytest.raises(RegistryError, match=r"notes\.txt: is a link"):
+        registry.add("brain", folder, key="k")
+    assert registry.versions("brain") == []
+
+
 def test_a_version_does_not_change_when_another_is_added(
     registry: Registry, make_package: Callable[..., Path]
 ) -> None:

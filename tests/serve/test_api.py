@@ -274,6 +274,7 @@ def test_uploads_are_kept_under_their_hash_and_once(tmp_path: Path) -> None:
     kept = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert kept == [tmp_path / "services" / "clinic" / "uploads" / ("f" * 64)]
     assert kept[0].read_bytes() == b"scan"
+    assert kept[0].parent.stat().st_mode & 0o777 == 0o700
 
 
 def test_the_application_is_imported_without_heavy_libraries() -> None:

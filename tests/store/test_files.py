@@ -6,6 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from kdray.errors import StoreError
 from kdray.store import Store
 
 USED = """
@@ -33,3 +36,21 @@ def test_a_folder_that_was_copied_from_s3_is_read(remote: Store, tmp_path: Path)
         copy.write(name, remote.read(name) or b"")
     assert copy.finished("steps/a") == {"score": 1}
     assert (copy.fetch("steps/a") / "one.txt").read_text() == "1"
+
+
+def test_a_link_in_the_place_of_a_lock_is_not_followed(local: Store, tmp_path: Path) -> None:
+    (tmp_path / "theirs").write_text("kept")
+    local.write("a/one", b"1")
+    Path(local.path("a/.one.lock")).symlink_to(tmp_path / "theirs")
+    with pytest.raises(StoreError, match="cannot be written"):
+        local.replace("a/one", b"1", b"2")
+    assert local.read("a/one") == b"1"
+    assert (tmp_path / "theirs").read_text() == "kept"
+
+
+@pytest.mark.parametrize("at", ["..", "../other", "/", "0123456789ab/..", 7])
+def test_a_result_leads_to_no_folder_but_its_own(local: Store, at: object) -> None:
+    local.write_json("a/result.json", {"_at": at})
+    for reading in (lambda: local.fetch("a"), lambda: local.read_in("a", "one.txt")):
+        with pytest.raises(StoreError, match="not below it"):
+            reading()

@@ -36,6 +36,22 @@ def test_a_name_that_is_published_anew_is_not_read_from_the_old_copy(remote: Sto
         assert (remote.fetch("a") / "one.txt").read_text() == text
 
 
+@pytest.mark.parametrize("key", ["/one.txt", "../one.txt", "b/../../one.txt", "b//one.txt"])
+def test_a_key_that_leads_out_of_its_folder_is_not_written(
+    remote: Store, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    with remote.publish("a", {}) as folder:
+        (folder / "one.txt").write_text("1")
+    monkeypatch.setattr("kdray.store._objects.Objects.sizes", lambda *_: {key: 1})
+    monkeypatch.setattr("kdray.store._objects.Objects._download", _never)
+    with pytest.raises(StoreError, match="has a file of the name"):
+        remote.fetch("a")
+
+
+def _never(*_: object) -> None:
+    raise AssertionError("something was written")
+
+
 def test_a_remote_file_is_copied_once(remote: Store) -> None:
     remote.write("a/one.bin", b"1")
     first = remote.fetch_file("a/one.bin")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from kdray.errors import DataError, TooLarge
 from kdray.jpeg import check_scans
@@ -27,6 +27,37 @@ _BROKEN = (
 )
 #: RLE Lossless, and what its table of segments and the items around it may take, bytes.
 _RLE, _RLE_HEAD = "1.2.840.10008.1.2.5", 1024
+_COLOURS = ("Red", "Green", "Blue")
+#: All that pixels depend on. Nothing else is read: neither names of patients, nor the millions of
+#: elements that a file can have.
+_READ = (
+    "SOPClassUID",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "PlanarConfiguration",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "ModalityLUTSequence",
+    "RescaleIntercept",
+    "RescaleSlope",
+    "VOILUTSequence",
+    "VOILUTFunction",
+    "WindowCenter",
+    "WindowWidth",
+    *(f"{colour}PaletteColorLookupTableDescriptor" for colour in _COLOURS),
+    *(f"{colour}PaletteColorLookupTableData" for colour in _COLOURS),
+    *(f"Segmented{colour}PaletteColorLookupTableData" for colour in _COLOURS),
+    "ExtendedOffsetTable",
+    "ExtendedOffsetTableLengths",
+    "FloatPixelData",
+    "DoubleFloatPixelData",
+    "PixelData",
+)
 Pixels = NDArray[np.uint8]
 Values = NDArray[np.float64]
 Window = tuple[float, float]
@@ -57,7 +88,7 @@ def decode_dicom(
     """
     pydicom = _library()
     try:
-        image = pydicom.dcmread(BytesIO(data))
+        image = pydicom.dcmread(BytesIO(data), specific_tags=list(_READ))
         _check(image, max_pixels)
         pixels = image.pixel_array
         if image.get("SamplesPerPixel", 1) > 1 or _has_palette(image):
@@ -102,8 +133,11 @@ def _check_compressed(image: Any, pixels: int) -> None:
             raise DataError("image", "is a DICOM file with more pixels than it has room for.")
         return
     check_scans(image.PixelData)
-    with Image.open(BytesIO(_frame(image)), formats=("JPEG", "JPEG2000")) as frame:
-        wide, high = frame.size
+    try:
+        with Image.open(BytesIO(_frame(image)), formats=("JPEG", "JPEG2000")) as frame:
+            wide, high = frame.size
+    except UnidentifiedImageError:
+        return  # pydicom says which decoder it would need
     if (wide, high) != (image.Columns, image.Rows):
         said = f"{image.Columns} x {image.Rows}"
         problem = f"is a DICOM file of {said} pixels that holds {wide} x {high}."

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from pydicom.data import get_testdata_file
 
 from kdray.data import Dataset
 from kdray.errors import DataError
@@ -108,6 +109,29 @@ def test_a_sigmoid_window_is_middle_grey_at_its_centre() -> None:
 def test_colours_are_kept() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     np.testing.assert_array_equal(decode(dicom(pixels)), pixels)
+
+
+def test_nothing_is_read_but_what_pixels_depend_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    real = pydicom.dcmread
+
+    def reading(*given: Any, **options: Any) -> Any:
+        seen.append(real(*given, **options))
+        return seen[-1]
+
+    monkeypatch.setattr(pydicom, "dcmread", reading)
+    decode(dicom(CT, PatientName="Doe^Jane", WindowCenter=40, WindowWidth=400))
+    assert "PatientName" not in seen[0]
+    assert seen[0].WindowCenter == 40
+
+
+@pytest.mark.parametrize("name", ["JPEGLSNearLossless_08.dcm", "JPGExtended.dcm"])
+def test_a_compression_that_is_not_decoded_here_is_named(name: str) -> None:
+    content = Path(str(get_testdata_file(name))).read_bytes()
+    with pytest.raises(DataError, match="cannot be decoded") as found:
+        decode(content)
+    assert "JPEG" in found.value.problem
+    assert " at 0x" not in found.value.problem
 
 
 def test_several_frames_are_refused() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from kdray.spec.service import Service
 from kdray.store import Store
 from kdray_serve.audit import AuditLog, lines_of
@@ -31,8 +33,7 @@ class Observed:
         self._log = AccessLog()
         #: The counts; also the meter of the desk's lines and shelf.
         self.metrics = Metrics(service.ood.flag_above)
-        lines: tuple[LineName, ...] = ("predictions", "explanations")
-        for line in lines:
+        for line in get_args(LineName):
             self.metrics.limit(line, service.limits.max_queued_requests)
         #: Where feedback goes, and the answers that it can be about.
         self.feedback = FeedbackLog(store, service.name)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from fastapi import FastAPI
 
+from kdray.errors import KdrayError
 from kdray.spec.keys import ApiKey
 from kdray.spec.service import Service
 from kdray_serve.app import create_app
@@ -46,15 +47,19 @@ class Whole:
         self.desk = ServiceDesk(
             service, worker, explaining, meter=meter, told=(self.observed.answered,)
         )
-        self.app: FastAPI = create_app(
-            self.desk,
-            keys=keys,
-            listeners=(self.observed,),
-            routers=(
-                feedback.router(self.desk, self.observed),
-                metrics.router(self.desk, self.observed),
-            ),
-        )
+        try:
+            self.app: FastAPI = create_app(
+                self.desk,
+                keys=keys,
+                listeners=(self.observed,),
+                routers=(
+                    feedback.router(self.desk, self.observed),
+                    metrics.router(self.desk, self.observed),
+                ),
+            )
+        except KdrayError:  # an audit log that only begins looks like one cut off
+            self.observed.close()
+            raise
 
     async def start(self) -> None:
         """Load and warm up the models.

@@ -66,8 +66,11 @@ class Worker:
         """
         with self.shelf.use(_first(key)) as model:
             needs_torch = model.needs_torch and self._may_use_torch
+            lacks_torch = model.needs_torch and not self._may_use_torch
         if needs_torch:
             self.shelf.warm((*key, "torch"))
+        if lacks_torch:
+            _LOG.warning("%s@%s cannot be explained by %s here", *key, next(iter(self._methods)))
 
     def loaded(self) -> list[dict[str, Any]]:
         """Return what is loaded, that used longest ago first."""

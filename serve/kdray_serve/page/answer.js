@@ -59,12 +59,17 @@ function likeness(ood) {
   if (ood.flag) return "";
   return (
     `Likeness to the training images: ${whole(ood.score)} of the validation images are nearer to ` +
-    `them (a warning comes above ${whole(ood.flag_above)}).`
+    `them (a warning comes above ${limit(ood.flag_above)}).`
   );
 }
 
 function whole(share) {
   return `${Math.round(100 * share)} %`;
+}
+
+/** Return a chosen share as it was chosen: 99.5 % is not 100 %. */
+function limit(share) {
+  return `${Number((100 * share).toFixed(2))} %`;
 }
 
 function calibration(isCalibrated) {
@@ -76,14 +81,14 @@ function calibration(isCalibrated) {
 function showSet(set, classes) {
   element("set").hidden = !set;
   if (!set) return;
-  const share = whole(set.coverage);
+  const share = limit(set.coverage);
   element("set-name").textContent = `${share} set: `;
   element("set-classes").textContent = set.classes.length ? set.classes.join(", ") : "no class";
   element("set-meaning").textContent = meaning(set, share, classes);
 }
 
 function meaning(set, share, classes) {
-  const general = `Of images like the validation images, ${share} have their true class in this set.`;
+  const general = `Of images like the validation images, ${share} have their true class in such a set.`;
   if (set.classes.length === 0) return `${general} No class fits well enough.`;
   if (set.classes.length === classes) return `${general} The model can rule nothing out.`;
   if (set.classes.length > 1) return `${general} The model cannot tell these apart here.`;

@@ -149,11 +149,13 @@ def test_a_method_that_onnx_runtime_lacks_is_made_by_pytorch(
     assert runtimes == {(2, "onnxruntime"), (2, "torch cpu")}
 
 
-def test_without_pytorch_such_a_method_is_refused(
-    service: Callable[..., Service], uploads: list[Upload]
+def test_without_pytorch_such_a_method_is_refused_and_the_log_says_so_at_the_start(
+    service: Callable[..., Service], uploads: list[Upload], caplog: pytest.LogCaptureFixture
 ) -> None:
     spec = service(explain=(Part(name="gradient-shap"), Part(name="gradcam")))
     worker = make_worker(spec, may_use_torch=False)
+    worker.warm(NEW)
+    assert "brain@2 cannot be explained by gradient-shap here" in caplog.text
     assert "PyTorch" in refused(worker, uploads[0]).detail
     assert worker.explain(NEW, uploads[0], Wish(method="gradcam")).mapped.method == "gradcam"
 

@@ -36,7 +36,7 @@ def test_uncalibrated_probabilities_say_so(visit: Open, canned: Any) -> None:
 @pytest.mark.parametrize(
     ("classes", "said"),
     [
-        (["glioma"], "90 % have their true class in this set."),
+        (["glioma"], "90 % have their true class in such a set."),
         (["glioma", "meningioma"], "cannot tell these apart"),
         (["glioma", "meningioma", "no tumor", "pituitary"], "can rule nothing out"),
         ([], "No class fits"),

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from kdray.spec.service import Limits
 from kdray_serve.headers import Header, allowed_origin, complete, preflight
 from kdray_serve.keys import Guard, Headers
-from kdray_serve.refusal import Refusal, rendered, too_large, too_slow
+from kdray_serve.refusal import Refusal, busy, rendered, too_large, too_slow
 from kdray_serve.visit import GONE, Listener, Visit, need
 from kdray_serve.work import Caller
 
@@ -43,6 +43,8 @@ _ADMIN = frozenset({"/v1/status", "/v1/refresh", "/metrics"})
 _EXPLAIN = ("/explain", ":explain")
 #: A client that sends nothing more must not hold its place for ever.
 _BODY_SECONDS = 120.0
+#: Bodies of the largest size that are held at once; of smaller ones as many as take their room.
+_MOST_BODIES = 16
 
 
 def role_of(path: str) -> str | None:
@@ -77,6 +79,7 @@ class Gate:
         self._guard = guard
         self._limits = limits
         self._most = int(limits.max_upload_mb * 2**20)
+        self._held = 0  # bytes of the bodies of requests that are not over
         self._origins = frozenset(origins)
         self._listeners = tuple(listeners)
 
@@ -108,6 +111,7 @@ class Gate:
                 raise  # the server ends the connection, so that the client notices
             await answer.refuse(Refusal(500, "The service failed to answer; its log says why."))
         finally:
+            self._held -= visit.received
             self._finish(visit, inner)
 
     def _admit(self, scope: Scope, headers: Headers, visit: Visit) -> None:
@@ -136,9 +140,13 @@ class Gate:
             except TimeoutError:
                 raise too_slow(_BODY_SECONDS) from None
             is_whole = not message.get("more_body", False)
-            visit.received += len(message.get("body", b""))
+            size = len(message.get("body", b""))
+            visit.received += size
+            self._held += size
             if visit.received > self._most:
                 raise too_large(self._limits)
+            if self._held > _MOST_BODIES * self._most:
+                raise busy("large requests")
             return message
 
         return counted

@@ -276,6 +276,43 @@ def test_a_client_that_sends_no_more_is_408(
     assert b"did not arrive" in body["body"]
 
 
+def test_the_bodies_of_requests_at_once_have_a_limit_together() -> None:
+    limits = Limits(max_upload_mb=1)
+
+    async def read(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["more_body"]:
+            pass
+        if scope["path"] == PREDICT:
+            await waiting.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def ask(path: str) -> list[Any]:
+        sent: list[Any] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": bytes(2**20), "more_body": False}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": path, "query_string": b""}
+        await gate({**scope, "headers": [(b"host", b"localhost")]}, receive, send)
+        return [sent[0]["status"], dict(sent[0]["headers"]).get(b"retry-after")]
+
+    async def crowd() -> None:
+        first = [asyncio.create_task(ask(PREDICT)) for _ in range(16)]
+        await asyncio.sleep(0)
+        assert await ask("/v1/preview") == [503, b"1"]
+        waiting.set()
+        assert [answer[0] for answer in await asyncio.gather(*first)] == [200] * 16
+        assert await ask("/v1/preview") == [200, None]
+
+    waiting = asyncio.Event()
+    gate = Gate(read, Anybody(()), limits)
+    asyncio.run(crowd())
+
+
 def test_a_fault_in_the_middle_of_an_answer_ends_the_connection() -> None:
     async def half(_scope: Any, _receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})

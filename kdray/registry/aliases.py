@@ -13,6 +13,8 @@ from kdray.store import Store
 #: The alias of the version that is served unless another is named.
 CHAMPION = "champion"
 
+_REMEDY = "Remove the file, and promote a version again."
+
 Seen = tuple[bytes | None, dict[str, Any]]
 
 
@@ -36,9 +38,20 @@ class Aliases:
         return [file.removesuffix(".json") for file in files if file.endswith(".json")]
 
     def read(self, model: str, alias: str) -> Seen:
-        """Return the bytes of an alias and what they say; version 0 where there is none."""
+        """Return the bytes of an alias and what they say; version 0 where there is none.
+
+        Raises:
+            RegistryError: It is damaged.
+        """
         raw = self._store.read(_file(model, alias))
-        return raw, {"version": 0, "history": []} if raw is None else json.loads(raw)
+        if raw is None:
+            return None, {"version": 0, "history": []}
+        try:
+            said = json.loads(raw)
+            return raw, {**said, "version": int(said["version"]), "history": [*said["history"]]}
+        except (ValueError, TypeError, KeyError) as error:
+            where = self._store.called(_file(model, alias))
+            raise RegistryError(where, "this alias is damaged.", _REMEDY) from error
 
     def promote(
         self, model: str, alias: str, version: int, seen: Seen, note: Mapping[str, Any]

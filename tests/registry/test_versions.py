@@ -42,6 +42,17 @@ def test_the_same_key_again_is_the_same_version(
     assert registry.versions("brain") == [1]
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"version": "x", "history": []}'])
+def test_a_damaged_alias_is_named(
+    registry: Registry, make_package: Callable[..., Path], text: str
+) -> None:
+    registry.promote("brain", registry.add("brain", make_package(), key="k"))
+    file = Path(registry.uri) / "brain" / "aliases" / "champion.json"
+    file.write_text(text)
+    with pytest.raises(RegistryError, match=r"champion\.json: this alias is damaged"):
+        registry.resolve("brain")
+
+
 def test_a_link_to_a_file_elsewhere_does_not_become_part_of_a_version(
     registry: Registry, make_package: Callable[..., Path], tmp_path: Path
 ) -> None:

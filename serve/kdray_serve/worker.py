@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from kdray import parts
 from kdray.confidence import softmax
@@ -67,6 +69,7 @@ class Worker:
         with self.shelf.use(_first(key)) as model:
             needs_torch = model.needs_torch and self._may_use_torch
             lacks_torch = model.needs_torch and not self._may_use_torch
+            self._tried(model, _some_image())  # imports what reads files
         if needs_torch:
             self.shelf.warm((*key, "torch"))
         if lacks_torch:
@@ -251,6 +254,12 @@ def not_loaded(key: Key, error: KdrayError) -> Refusal:
 
 def _first(key: Key) -> Asked:
     return (*key, "auto")
+
+
+def _some_image() -> Upload:
+    file = io.BytesIO()
+    Image.new("L", (16, 16)).save(file, "PNG")
+    return Upload(file.getvalue())
 
 
 def parsed(text: str) -> Key:

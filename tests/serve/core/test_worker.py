@@ -19,6 +19,7 @@ from kdray.spec.service import Limits, Service
 from kdray.spec.strict import Part
 from kdray_serve.costs import Costs, Plan
 from kdray_serve.counter import make_worker
+from kdray_serve.intake import Taken, take
 from kdray_serve.refusal import Refusal
 from kdray_serve.work import Predicted, Upload, Wish
 from kdray_serve.worker import Worker
@@ -105,6 +106,20 @@ def test_each_version_is_computed_by_what_its_package_allows(
         (1, "torch cpu"),
         (2, "onnxruntime"),
     ]
+
+
+def test_a_warm_version_has_read_an_image_file(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Taken] = []
+
+    def taking(*given: Any) -> Taken:
+        read.append(take(*given))
+        return read[-1]
+
+    monkeypatch.setattr("kdray_serve.worker.take", taking)
+    worker.warm(NEW)
+    assert [one.size for one in read] == [(16, 16)]
 
 
 def test_an_explanation_is_of_the_predicted_class_by_the_first_method(

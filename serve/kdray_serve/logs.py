@@ -33,9 +33,19 @@ def set_up(form: Literal["json", "text"], level: int = logging.INFO) -> None:
     handler.setFormatter(Json() if form == "json" else Text())
     root.addHandler(handler)
     root.setLevel(level)
-    for library in ("pydicom", "PIL"):  # they quote what they cannot read: patients' names too
-        logging.getLogger(library).setLevel(logging.CRITICAL)
-        warnings.filterwarnings("ignore", module=rf"{library}(\.|$)")
+    for library in ("pydicom", "PIL"):
+        _silence(library)
+
+
+def _silence(library: str) -> None:
+    """Let nothing that a decoder logs be written: it quotes what it cannot read, names too.
+
+    Its level would not do: pydicom sets that itself when the first DICOM file has it imported.
+    """
+    logger = logging.getLogger(library)
+    logger.propagate = False
+    logger.handlers = [logging.NullHandler()]
+    warnings.filterwarnings("ignore", module=rf"{library}(\.|$)")
 
 
 class AccessLog:

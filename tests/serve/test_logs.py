@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -111,3 +113,36 @@ def test_an_error_as_text_has_its_traceback_below() -> None:
     first, *others = Text().format(_record()).splitlines()
     assert "request r1 failed" in first
     assert others[-1] == "ValueError: broken"
+
+
+QUOTING = """
+import io, sys, warnings
+from kdray_serve.logs import set_up
+set_up("json")
+assert "pydicom" not in sys.modules
+import logging
+from kdray.images import decode
+import pydicom
+from pydicom.data import get_testdata_file
+from pydicom.misc import warn_and_log
+logging.getLogger("PIL.PngImagePlugin").error("Doe^Jane")
+logging.getLogger("pydicom.pixels").error("Doe^Jane")
+content = bytearray(open(get_testdata_file("CT_small.dcm"), "rb").read())
+place = content.index(b"\\x02\\x00\\x10\\x00UI")  # the transfer syntax, made to hold what follows
+content[place + 6 : place + 8] = (1500).to_bytes(2, "little")
+content[place + 400 : place + 408] = b"Doe^Jane"
+try:
+    decode(bytes(content))
+except Exception as error:
+    print(type(error).__name__)
+logging.getLogger("kdray.x").warning("seen")
+"""
+
+
+def test_what_decoders_say_of_a_file_is_not_written() -> None:
+    done = subprocess.run([sys.executable, "-c", QUOTING], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "DataError\n"
+    assert "seen" in done.stderr
+    assert "Jane" not in done.stderr
+    assert "pydicom" not in done.stderr

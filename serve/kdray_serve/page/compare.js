@@ -27,13 +27,13 @@ export function companionName({ model, role }, beside) {
 /** Say how alike the maps are, beside what chance reaches. */
 export function showAgreement(answer, label) {
   const { against } = answer;
-  element("agreement").hidden = !against;
   show("agreement-words", against ? sentence(against, label) : "");
-  if (!against) return;
+  const isAny = Boolean(against?.agreement.some((one) => known(one?.pearson)));
+  element("agreement").hidden = !isAny;
+  if (!isAny) return;
   element("agreement-heading").textContent = `Agreement with the ${label}`;
   const many = against.agreement.length > 1;
-  const table = many ? classTable(answer) : scoreTable(against);
-  element("agreement-table").replaceChildren(...(table ? [table] : []));
+  element("agreement-table").replaceChildren(many ? classTable(answer) : scoreTable(against));
 }
 
 export function hideAgreement() {
@@ -67,7 +67,6 @@ function chanceWords({ pearson }) {
 }
 
 function scoreTable({ agreement: [found], chance }) {
-  if (!found) return null;
   const rows = Object.entries(SCORES).map(([name, title]) => [title, found[name], chance[name]]);
   return table(["Score", "these maps", "chance"], rows);
 }
@@ -77,7 +76,10 @@ function classTable({ maps, against: { agreement, chance } }) {
   return table(["Class", "correlation", "chance"], rows);
 }
 
+/** Return a table, without its last column (chance) where nothing of that is known. */
 function table(head, rows) {
+  if (!rows.some((row) => known(row.at(-1))))
+    return table(head.slice(0, -1), rows.map((row) => row.slice(0, -1)));
   const cells = (row) => row.slice(1).map((value) => make("td", {}, number(value)));
   return make(
     "table",

@@ -70,14 +70,16 @@ function draw(item, panels, columns) {
   const isPaired = columns === 2 || panels.length === 2 || panels.length === 4;
   const kind = panels.length === 1 ? "" : isPaired ? "columns-2" : "columns-many";
   grid.className = `panels ${kind} ${panels.length > 2 ? "many" : ""}`;
-  grid.replaceChildren(...panels.map((one, place) => figure(item, one, place)));
+  const isSmall = panels.length > 2; // too small for reasons, which stand below
+  grid.replaceChildren(...panels.map((one, place) => figure(item, one, place, isSmall)));
 }
 
-function figure(item, { title, note, heat, reason, alt }, place) {
+function figure(item, { title, note, heat, reason, alt }, place, isSmall) {
   const picture = make("div", { class: "picture" }, scan(item, place));
   if (heat)
     picture.append(make("img", { class: "heat", src: `data:image/png;base64,${heat.png}`, alt }));
-  if (reason) picture.append(make("p", { class: "blank" }, `No heat map. ${reason}`));
+  const why = isSmall ? "" : ` ${reason.charAt(0).toUpperCase()}${reason.slice(1)}`;
+  if (reason) picture.append(make("p", { class: "blank" }, `No heat map.${why}`));
   const caption = make("figcaption", {}, make("strong", {}, title), ` ${note}`);
   caption.hidden = !title;
   item.ready.then(() => fit(picture, item));
@@ -124,6 +126,16 @@ function estimate(maps) {
 }
 
 function blanks({ maps, against }) {
-  const all = [...maps, ...(against?.maps ?? [])].filter((map) => !map.heat_map);
-  return all.map((map) => `No heat map for ${map.class}: ${map.reason}`).join(" ");
+  const other = against ? blanksOf(against.maps, ` of ${modelName(against.model)}`) : [];
+  return [...blanksOf(maps, ""), ...other].join(" ");
+}
+
+/** Return a sentence for each reason, with all classes that it is true of. */
+function blanksOf(maps, whose) {
+  const classes = new Map();
+  for (const map of maps.filter((one) => !one.heat_map))
+    classes.set(map.reason, [...(classes.get(map.reason) ?? []), map.class]);
+  return [...classes].map(
+    ([reason, names]) => `No heat map${whose} for ${names.join(", ")}: ${reason}`,
+  );
 }

@@ -116,6 +116,40 @@ def test_agreement_is_said_beside_its_chance_level(
 
 
 @pytest.mark.parametrize(
+    ("against", "columns"),
+    [
+        ({}, ["Score", "these maps", "chance"]),
+        ({"chance": {}}, ["Score", "these maps"]),
+        ({"agreement": [None]}, []),
+    ],
+)
+def test_the_table_of_agreement_has_only_what_is_known(
+    visit: Open, canned: Any, against: dict[str, Any], columns: list[str]
+) -> None:
+    canned.against = against
+    page = visit(image=True)
+    page.select_option("#beside", "teacher")
+    expect(page.locator("#agreement-words")).to_be_visible()
+    expect(page.locator("#agreement:visible th[scope=col]")).to_have_text(columns)
+
+
+def test_many_blank_maps_are_explained_once_and_told_apart_by_model(
+    visit: Open, canned: Any
+) -> None:
+    canned.reason = "the map is blank: all gradients are 0."
+    page = visit(image=True)
+    expect(page.locator(".picture .blank")).to_have_text(
+        "No heat map. The map is blank: all gradients are 0."
+    )
+    page.select_option("#class", "all")
+    expect(page.locator(".picture .blank").first).to_have_text("No heat map.")
+    expect(page.locator("#blank")).to_have_text(
+        "No heat map for glioma, meningioma, no tumor, pituitary: "
+        "the map is blank: all gradients are 0."
+    )
+
+
+@pytest.mark.parametrize(
     ("verdict", "said"),
     [
         ("passed", "Sanity check of Grad-CAM: passed"),

@@ -134,9 +134,21 @@ def _filled(plan: Plan, store: Store, label: str, path: str, tell: Tell) -> Iter
         metrics["calibration"] = calibration(folder, store.fetch(plan.evaluate.path), path)
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=1))
         (folder / "history.json").write_text(json.dumps(store.finished(path)["history"], indent=1))
+        spec = _without_keys(plan.job.model_dump(mode="json"))
+        (folder / "job.json").write_text(json.dumps(spec, indent=1))
         for figure in _figures(explanations, store.fetch(plan.explain.path)):
             shutil.copy(figure, folder / figure.name)
         yield folder
+
+
+def _without_keys(value: Any) -> Any:
+    """Return a part of a job without the settings of its URIs, which may hold keys."""
+    if isinstance(value, dict):
+        return {name: _without_keys(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_without_keys(one) for one in value]
+    is_uri = isinstance(value, str) and "://" in value
+    return value.partition("?")[0] if is_uri else value
 
 
 def _figures(explanations: Mapping[str, Any], folder: Path) -> Iterator[Path]:

@@ -18,7 +18,7 @@ from kdray.plan import Plan, make_plan
 from kdray.registry import Registry, read_package, teacher_of, write_package
 from kdray.registry.serving import read_serving
 from kdray.run.prepare import run_prepare
-from kdray.run.promote import run_promote
+from kdray.run.promote import _without_keys, run_promote
 from kdray.spec import Experiment
 from kdray.store import Store
 
@@ -255,6 +255,20 @@ def test_samples_are_validation_images_of_all_classes_if_the_job_wants_some(
     shown = {decode((folder / item.file).read_bytes()).tobytes() for item in samples}
     assert len(shown) == 3
     assert shown <= validation
+
+
+def test_the_job_travels_with_its_models(finished: Callable[..., tuple[Plan, Store]]) -> None:
+    plan, store = finished({"(kd)": 0.9})
+    registry = Registry(promoted(plan, store)["registry"])
+    for name in ("tiny", "teacher.big"):
+        kept = json.loads(registry.read(name, 1, "job.json") or b"{}")
+        assert Experiment.model_validate_json(json.dumps(kept)) == plan.job
+
+
+def test_the_keys_of_a_storage_stay_behind() -> None:
+    uri = "s3://bucket/lab?secret_key=x"
+    kept = _without_keys({"storage": {"uri": uri}, "with": [uri, 1, "a?b"]})
+    assert kept == {"storage": {"uri": "s3://bucket/lab"}, "with": ["s3://bucket/lab", 1, "a?b"]}
 
 
 def test_a_promotion_says_how_far_it_is(finished: Callable[..., tuple[Plan, Store]]) -> None:

@@ -122,16 +122,25 @@ async def read_form(request: Request, most: int, fields: tuple[str, ...] = ()) -
     Raises:
         Refusal: The request cannot be understood; says what is wrong.
     """
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise Refusal(415, "The body is compressed; send it as it is.")
     kind = request.headers.get("content-type", "")
-    body = await request.body()
+    body = await read_whole(request)
     form = read_body(kind, body, fields, most)
     if request.scope["query_string"]:
         form = Form(form.images, _with_query(form.fields, request, fields))
     if not form.images:
         raise Refusal(422, f"The field 'image' is missing: there is no image. {_KINDS}")
     return form
+
+
+async def read_whole(request: Request) -> bytes:
+    """Return the body of a request.
+
+    Raises:
+        Refusal: 415; it is compressed.
+    """
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise Refusal(415, "The body is compressed; send it as it is.")
+    return await request.body()
 
 
 def read_body(

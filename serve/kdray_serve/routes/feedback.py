@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from kdray_serve.desk import Desk
 from kdray_serve.documented import answers
@@ -18,6 +18,8 @@ from kdray_serve.visit import caller_of
 
 class Label(Answer):
     """The right class of an image."""
+
+    model_config = ConfigDict(extra="forbid")
 
     request_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
     """Of the answer."""

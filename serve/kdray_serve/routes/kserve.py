@@ -18,6 +18,7 @@ from kdray_serve.desk import Desk
 from kdray_serve.protocols import WISHES, errors, wish_of
 from kdray_serve.refusal import Refusal
 from kdray_serve.tensors import file_of, pixels_of, read_json
+from kdray_serve.uploads import read_whole
 from kdray_serve.visit import caller_of, visit_of
 from kdray_serve.work import Upload
 
@@ -99,7 +100,7 @@ def _documented(properties: dict[str, Any] | None = None) -> dict[str, Any]:
 
 async def _read(request: Request, most: int) -> tuple[dict[str, Any], list[Upload]]:
     """Return the parameters and the images of a request."""
-    body = await request.body()
+    body = await read_whole(request)
     return await asyncio.to_thread(_parsed, body, most)
 
 

@@ -20,6 +20,7 @@ from kdray_serve.protocols import BODY, errors, wish_of
 from kdray_serve.refusal import Refusal
 from kdray_serve.schema import Details
 from kdray_serve.tensors import Asked, Output, read_request, write_response
+from kdray_serve.uploads import read_whole
 from kdray_serve.visit import caller_of, visit_of
 from kdray_serve.work import Caller, Explained, Wish
 
@@ -125,10 +126,8 @@ def _add_inference(routes: APIRouter, desk: Desk) -> None:
 
 
 async def _inferred(desk: Desk, name: str, request: Request, *, explain: bool) -> Response:
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise Refusal(415, "The body is compressed; send it as it is.")
     caller = caller_of(request)
-    body = await request.body()
+    body = await read_whole(request)
     length = request.headers.get("inference-header-content-length")
     most = desk.service.limits.max_images
     asked = (

@@ -86,6 +86,7 @@ def test_of_several_images_one_must_be_named(served: Any) -> None:
         {"comment": "x" * 2001},
         {"image_sha256": "../x"},
         {"label": 3},
+        {"remark": "x"},
     ],
 )
 def test_what_is_no_feedback_is_refused(served: Any, label: dict[str, Any]) -> None:

@@ -106,6 +106,11 @@ def test_texts_among_the_values_take_no_room() -> None:
     assert most < 2**20
 
 
+def test_a_compressed_body_is_refused(served: Any) -> None:
+    answer = served.post(PREDICT, content=b"x", headers={"Content-Encoding": "gzip"})
+    assert (answer.status_code, list(answer.json())) == (415, ["error"])
+
+
 def test_an_unknown_model_is_told(served: Any) -> None:
     answer = served.post("/v1/models/liver:predict", json={"instances": [b64(b"x")]})
     assert (answer.status_code, list(answer.json())) == (404, ["error"])

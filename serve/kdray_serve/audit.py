@@ -52,6 +52,7 @@ class AuditLog:
             self._chain.write,
             every_s=0.0 if store.is_local else _OBJECT_S,
             batch=_OBJECT_LINES,
+            idle=self._chain.sync,
         )
 
     @property
@@ -165,6 +166,11 @@ class _Chain:
         self._append(b"".join(lines), now()[:10])
         self._head = head
 
+    def sync(self) -> None:
+        """Force the last lines onto the disk, after which none came."""
+        if self._file is not None:
+            self._file.sync()
+
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
@@ -190,7 +196,7 @@ class _File:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o640)
-        self._size = 0
+        self._size = self._synced_size = 0
         self._synced = 0.0
 
     def append(self, data: bytes) -> None:
@@ -203,14 +209,16 @@ class _File:
             raise
         self._size += len(data)
         if time.monotonic() - self._synced >= _SYNC_S:
-            self._sync()
+            self.sync()
 
     def close(self) -> None:
-        self._sync()
+        self.sync()
         os.close(self._descriptor)
 
-    def _sync(self) -> None:
-        self._synced = time.monotonic()
+    def sync(self) -> None:
+        if self._size == self._synced_size:
+            return
+        self._synced, self._synced_size = time.monotonic(), self._size
         try:
             os.fsync(self._descriptor)
         except OSError as error:  # the lines are in the file: writing them again would double them

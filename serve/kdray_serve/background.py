@@ -14,6 +14,8 @@ Item = TypeVar("Item")
 _LOG = logging.getLogger("kdray.storage")
 #: After a failure, until the next try, seconds.
 _RETRY_S = 1.0
+#: When nothing has come for so long, seconds, there is time for what ``idle`` does.
+_IDLE_S = 1.0
 
 
 class Background(Generic[Item]):
@@ -25,6 +27,7 @@ class Background(Generic[Item]):
         every_s: How long items are collected before they are written; 0: not at all.
         batch: How many items are written at once without waiting for more.
         limit: Most items that wait.
+        idle: Called when there was nothing to write for a second; None: nothing is.
     """
 
     def __init__(
@@ -35,10 +38,12 @@ class Background(Generic[Item]):
         every_s: float = 0.0,
         batch: int = 500,
         limit: int = 10_000,
+        idle: Callable[[], None] | None = None,
     ) -> None:
         self._name = name
         self._write = write
         self._every_s, self._batch, self._limit = every_s, batch, limit
+        self._idle = idle
         self._items: deque[Item] = deque()
         self._any, self._enough, self._closing = (threading.Event() for _ in range(3))
         self._writing = 0
@@ -78,6 +83,8 @@ class Background(Generic[Item]):
 
     def _run(self) -> None:
         while not (self._closing.is_set() and not self._items):
+            if self._idle is not None and not self._any.wait(_IDLE_S):
+                self._idle()
             self._any.wait()
             if self._every_s:
                 self._enough.wait(self._every_s)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -223,3 +224,26 @@ def test_a_log_on_s3_verifies(s3: str, tmp_path: Path) -> None:
     [chain] = log.verify(store, "mri")
     assert (chain.problems, chain.is_closed, chain.lines) == ((), True, 5)
     assert [line["number"] for line in log.answers(store, "mri")] == [0, 1, 2]
+
+
+def test_the_last_line_is_forced_onto_the_disk_though_none_follows(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forced = threading.Semaphore(0)
+    sizes: list[int] = []
+
+    def fsync(descriptor: int) -> None:
+        sizes.append(os.fstat(descriptor).st_size)
+        forced.release()
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(background, "_IDLE_S", 0.05)
+    written = AuditLog(store, "mri")
+    for _ in range(3):
+        written.note({"model": "brain"})
+    [file] = store.list(log.folder("mri"))
+    path = Path(store.path(f"{log.folder('mri')}/{file}"))
+    while not sizes or sizes[-1] < path.stat().st_size or written.waiting:
+        assert forced.acquire(timeout=20)
+    written.close()
+    assert sizes[-1] == path.stat().st_size

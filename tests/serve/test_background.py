@@ -120,3 +120,24 @@ def test_a_closed_queue_takes_nothing() -> None:
     queue = Background("test", lambda _items: None)
     queue.close()
     assert not queue.put(1)
+
+
+def test_once_nothing_comes_for_a_while_it_is_told_so_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(background, "_IDLE_S", 0.01)
+    told, idle = [], threading.Event()
+
+    def note() -> None:
+        told.append(list(written))
+        idle.set()
+
+    written: list[int] = []
+    queue = Background("test", written.extend, idle=note)
+    for number in (1, 2):
+        idle.clear()
+        queue.put(number)
+        assert idle.wait(20)
+    queue.close()
+    assert told[-1] == [1, 2]
+    assert len(told) <= 3

@@ -114,6 +114,7 @@ class Measure:
     def bare(self, name: str, module: str, *options: str, place: int | None = None) -> Site:
         """Return a small server, of a model if a place is given."""
         package = [] if place is None else ["--package", str(self._packages[place])]
+        name = name if place is None else f"{name}, {self.asked.models[place]}"
         return Site(name, f"{BASELINES}.{module}", ("--port", "{port}", *package, *options))
 
     def rates(self, sites: Sequence[Site]) -> Times:

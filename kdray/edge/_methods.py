@@ -164,3 +164,13 @@ METHODS: Mapping[str, Callable[[Asked, Any], Raw]] = {
     "scorecam_fast": _scorecam_fast,
     "occlusion": _occlusion,
 }
+
+
+def answerable(*, has_head: bool) -> tuple[str, ...]:
+    """Return the parts of ``kdray/explain`` that a package can be explained by.
+
+    Args:
+        has_head: Whether its network ends in a chain of known layers.
+    """
+    lacking = set() if has_head else set(BY_GRADIENTS)
+    return tuple(name for name in METHODS if name not in lacking)

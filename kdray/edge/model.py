@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdray import parts
-from kdray.edge._methods import BY_GRADIENTS, METHODS, REMEDY, Asked, Model
+from kdray.edge._methods import METHODS, REMEDY, Asked, Model, answerable
 from kdray.edge._network import Network, by_mean
 from kdray.edge._pixels import Standard
 from kdray.edge.head import Head
@@ -74,8 +74,7 @@ class EdgeModel:
     @property
     def methods(self) -> tuple[str, ...]:
         """Names of the parts of ``kdray/explain`` that it can be explained by."""
-        lacking = set(BY_GRADIENTS) if self._model.head is None else set()
-        return tuple(name for name in METHODS if name not in lacking)
+        return answerable(has_head=self._model.head is not None)
 
     def fit(self, pixels: Pixels) -> Pixels:
         """Return pixels of any size as the model sees them, ``[H, W, c]``; as for training."""

@@ -18,8 +18,8 @@ from kdray.errors import JobError, KdrayError
 from kdray.registry import Registry
 from kdray.spec.keys import ApiKey, make_key
 from kdray.spec.service import Service, is_loopback
-from kdray_serve.catalogue import Catalogue
-from kdray_serve.engines import has_serving_files
+from kdray_serve.answering.catalogue import Catalogue
+from kdray_serve.answering.engines import has_serving_files
 
 #: The address that listens on all addresses.
 _ANY = ("0.0.0.0", "::")

@@ -27,12 +27,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kdray.spec.keys import ApiKey
 from kdray.spec.service import Service
+from kdray_serve.answering.counter import make_worker
+from kdray_serve.answering.explaining import RETRY_SECONDS, Here
+from kdray_serve.answering.follow import Follower
 from kdray_serve.cluster import LOG_PIPE
-from kdray_serve.counter import make_worker
-from kdray_serve.explaining import RETRY_SECONDS, Here
-from kdray_serve.follow import Follower
-from kdray_serve.logs import set_up
-from kdray_serve.metrics import Metrics
+from kdray_serve.records.logs import set_up
+from kdray_serve.records.metrics import Metrics
 from kdray_serve.refusal import Refusal, busy
 from kdray_serve.whole import Whole
 from kdray_serve.work import Explained, Key, Upload, Wish

@@ -16,7 +16,7 @@ import uvicorn
 
 from kdray.spec.keys import ApiKey
 from kdray.spec.service import Service
-from kdray_serve.logs import set_up
+from kdray_serve.records.logs import set_up
 from kdray_serve.whole import Whole
 
 #: How long an idle connection is kept, seconds; longer than the 60 s of common proxies.

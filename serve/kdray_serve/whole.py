@@ -10,11 +10,11 @@ from fastapi import FastAPI
 from kdray.errors import KdrayError
 from kdray.spec.keys import ApiKey
 from kdray.spec.service import Service
-from kdray_serve.app import create_app
-from kdray_serve.counter import ServiceDesk, make_worker
-from kdray_serve.explaining import Explaining
-from kdray_serve.observed import Observed
-from kdray_serve.routes import feedback, metrics
+from kdray_serve.answering.counter import ServiceDesk, make_worker
+from kdray_serve.answering.explaining import Explaining
+from kdray_serve.http.app import create_app
+from kdray_serve.http.routes import feedback, metrics
+from kdray_serve.records.observed import Observed
 
 
 class Whole:

@@ -106,7 +106,7 @@ def test_uploads_are_images_of_the_wanted_size_in_bytes() -> None:
 
 
 def test_a_request_is_what_servers_read() -> None:
-    from kdray_serve.uploads import read_body
+    from kdray_serve.http.uploads import read_body
 
     head, _, body = post("/predict", b"image", method="gradcam").partition(b"\r\n\r\n")
     lines = dict(line.split(": ") for line in head.decode().split("\r\n")[1:])

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from prometheus_client import Counter, Gauge, Histogram
 
-from kdray_serve.metrics import Metrics
+from kdray_serve.records.metrics import Metrics
 
 INFRA = Path(__file__).resolve().parents[2] / "infra"
 ALERTS = INFRA / "prometheus" / "kdray-alerts.yaml"

@@ -17,9 +17,9 @@ from kdray.images import decode, fit
 from kdray.models import build_model
 from kdray.registry import Registry, write_package
 from kdray.spec.service import ServedModel, Service
-from kdray_serve.app import create_app
+from kdray_serve.answering.intake import take
 from kdray_serve.desk import Desk
-from kdray_serve.intake import take
+from kdray_serve.http.app import create_app
 from kdray_serve.refusal import Refusal
 from kdray_serve.schema import Details, Input, Method
 from kdray_serve.work import (

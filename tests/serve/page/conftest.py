@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 import kdray_serve
-from kdray_serve.headers import PAGE_POLICY
+from kdray_serve.http.headers import PAGE_POLICY
 
 PAGE = Path(kdray_serve.__file__).parent / "page"
 ORIGIN = "http://localhost"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from kdray_serve.routes.page import PAGE
+from kdray_serve.http.routes.page import PAGE
 
 Open = Callable[..., Any]
 #: What stands on what: texts and their grounds (4.5 is asked), then parts of controls (3).

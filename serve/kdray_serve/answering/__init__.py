@@ -1,0 +1,1 @@
+"""Who answers: versions, loaded models, queues, images in and answers out; no HTTP."""

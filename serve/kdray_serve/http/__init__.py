@@ -1,0 +1,1 @@
+"""The HTTP application: what a request passes, its routes and protocols, and its answers."""

@@ -1,0 +1,1 @@
+"""What is written down of requests and answers: metrics, log lines, audit log, feedback."""

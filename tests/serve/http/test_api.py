@@ -28,16 +28,6 @@ CLASSES = ["glioma", "meningioma", "no tumor", "pituitary"]
 PREDICT, EXPLAIN = "/v1/models/brain/predict", "/v1/models/brain/explain"
 
 
-@pytest.fixture
-def desk(desk_of: Callable[..., Any]) -> Any:
-    return desk_of()
-
-
-@pytest.fixture
-def client(client_of: Callable[..., TestClient], desk: Any) -> TestClient:
-    return client_of(desk)
-
-
 def refused(answer: Response, status: int) -> str:
     assert answer.status_code == status, answer.text
     return Problem.model_validate(answer.json(), strict=True).detail

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,16 +21,6 @@ from kdray_serve.work import Wish
 
 CLASSES = ["glioma", "meningioma", "no tumor", "pituitary"]
 PREDICT, EXPLAIN = "/v1/models/brain/predict", "/v1/models/brain/explain"
-
-
-@pytest.fixture
-def desk(desk_of: Callable[..., Any]) -> Any:
-    return desk_of()
-
-
-@pytest.fixture
-def client(client_of: Callable[..., TestClient], desk: Any) -> TestClient:
-    return client_of(desk)
 
 
 def refused(answer: Response, status: int) -> str:

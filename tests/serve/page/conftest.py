@@ -237,9 +237,9 @@ def _refuse(route: Any, status: int, headers: dict[str, str], problem: dict[str,
     route.fulfill(status=status, headers={**headers, **kind}, body=body)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Start Debian's Chromium, headless."""
+    """Start Debian's Chromium, headless, for one file: while Playwright runs, asyncio.run cannot."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.skip("there is no chromium here: apt-get install chromium")
@@ -251,9 +251,9 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared(browser: Any) -> Any:
-    """Return the one tab of all tests: starting one takes longer than a test."""
+    """Return the one tab of a file's tests: starting one takes longer than a test."""
     return browser.new_context().new_page()
 
 

@@ -16,8 +16,24 @@ import pytest
 # Before any import of Ray or torch: what `make` sets too.
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+if "PYTEST_XDIST_WORKER" in os.environ:  # processes that share the cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together what shares something dear, where processes share the suite (`-n`).
+
+    All that needs the one Ray cluster is for one process, and comes first, for it takes longest;
+    of the rest each file stays whole.
+    """
+    for item in items:
+        needs_cluster = "cluster" in getattr(item, "fixturenames", ())
+        item.add_marker(
+            pytest.mark.xdist_group("cluster" if needs_cluster else item.nodeid.split("::")[0])
+        )
+    items.sort(key=lambda item: "cluster" not in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,8 @@
-"""Training runs on Ray Train: one worker group takes many runs, one after the other."""
+"""Training runs of several processes, on Ray Train: one group takes them one after the other."""
 
 from __future__ import annotations
 
 import os
-import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -107,12 +106,8 @@ def _failure(work: Assignment) -> str:
 
 
 def _tell_failure(work: Assignment, store: Store, error: Exception) -> None:
-    if isinstance(error, KdrayError):
-        told = [error.where, error.problem, error.remedy]
-    else:
-        lines = "".join(traceback.format_exception(error)[-3:]).rstrip()
-        told = ["", f"{type(error).__name__}: {error}.", f"It was raised here:\n{lines}"]
-    store.write_json(_failure(work), told)
+    told = training.failure(work, error)
+    store.write_json(_failure(work), [told.where, told.problem, told.remedy])
 
 
 def _is_told(work: Sequence[Assignment], store: Store) -> bool:
@@ -125,5 +120,4 @@ def _raise_told(work: Sequence[Assignment], store: Store) -> None:
         told = store.read_json(_failure(item))
         if told is not None:
             store.delete(_failure(item))
-            where = ": ".join(part for part in (item.label, told[0]) if part)
-            raise RunError(where, *told[1:])
+            raise RunError(*told)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from kdray.errors import RunError
 from kdray.learn import World
 from kdray.plan import Plan
@@ -12,7 +10,6 @@ from kdray.run.conclude import conclude
 from kdray.run.prepare import run_prepare
 from kdray.run.record import run_records
 from kdray.run.tell import Teller
-from kdray.run.training import Assignment
 from kdray.run.workers import Here
 from kdray.store import Store
 
@@ -35,18 +32,8 @@ def perform_here(plan: Plan, store: Store, tell: Teller) -> None:
             run_prepare(plan, store, tell)
     workers = Here()
     for work in assign.pretraining(plan):
-        _train(work, store, tell)
+        training.run_whole(work, store, World(), tell)
     run_records(plan, store, workers, tell)
     for work in assign.distilling(plan, store):
-        _train(work, store, tell)
+        training.run_whole(work, store, World(), tell)
     conclude(plan, store, tell, workers)
-
-
-def _train(work: Assignment, store: Store, tell: Teller) -> None:
-    if store.result(work.path) is not None:
-        return
-    facts = {"step": work.step, "run": work.label}
-    tell({"kind": "run_started", **facts, "pid": os.getpid()})
-    net, fitted = training.run(work, store, World(), tell)
-    training.publish(work, store, net, fitted)
-    tell({"kind": "run_finished", **facts})

@@ -28,13 +28,14 @@ class RayKeepers(RayWorkers):
         share: What each process gets.
         count: How many processes, at most.
         first: How many start with the first call, however few calls there are.
+        tries: Deaths of processes that one call survives.
     """
 
-    def __init__(self, share: Share, count: int, first: int = 1) -> None:
+    def __init__(self, share: Share, count: int, first: int = 1, tries: int = TRIES) -> None:
         super().__init__(share)
         self._count = count
         self._first = first
-        self._crew = _Crew(share)
+        self._crew = _Crew(share, tries)
 
     def __enter__(self) -> RayKeepers:
         return self
@@ -100,8 +101,9 @@ class _Keeper:
 class _Crew:
     """The keepers and what they do; only one that runs is given a call."""
 
-    def __init__(self, share: Share) -> None:
+    def __init__(self, share: Share, tries: int) -> None:
         self._share = share
+        self._tries = tries
         self._hired: list[Any] = []
         self._waiting: dict[Any, tuple[Any, int | None]] = {}
         self._deaths: Counter[int | None] = Counter()
@@ -141,8 +143,8 @@ class _Crew:
         except ray.exceptions.RayActorError as error:
             self._hired.remove(self.idle.pop())
             self._deaths[index] += 1
-            if self._deaths[index] > TRIES:
-                problem = f"a process died {TRIES + 1} times: {error}"
+            if self._deaths[index] > self._tries:
+                problem = f"a process died {self._tries + 1} times: {error}"
                 raise RunError("", problem, "Run the same command again.") from error
             return True
         except ray.exceptions.RayError:

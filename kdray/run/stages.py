@@ -6,9 +6,6 @@ from kdray.plan import Plan
 from kdray.run import assign
 from kdray.run.board import Board
 from kdray.run.conclude import conclude
-from kdray.run.fits import run_fits
-from kdray.run.group import Group
-from kdray.run.group_search import run_group_search
 from kdray.run.keepers import keepers_of
 from kdray.run.prepare import prepare_into
 from kdray.run.record import run_records
@@ -16,6 +13,7 @@ from kdray.run.relay import Relay, relay
 from kdray.run.search import run_search
 from kdray.run.searching import searching
 from kdray.run.session import RayWorkers, Share, room, session, share_of
+from kdray.run.solo import run_solo
 from kdray.run.tell import Teller
 from kdray.run.training import Assignment
 from kdray.store import Store
@@ -54,8 +52,12 @@ def _until_searched(plan: Plan, store: Store, tell: Teller, post: Relay) -> None
 
 def _train(work: list[Assignment], plan: Plan, store: Store, post: Relay) -> None:
     missing = [item for item in work if store.result(item.path) is None]
-    if missing:
-        resources = plan.job.resources
+    resources = plan.job.resources
+    if missing and resources.workers == 1:
+        run_solo(missing, store, post, resources)
+    elif missing:
+        from kdray.run.fits import run_fits  # Ray Train takes seconds to import
+
         share = share_of(resources, resources.workers)
         deaths = resources.max_failures
         run_fits(missing, store, post, share, resources.workers, deaths, _scratch(plan))
@@ -68,6 +70,9 @@ def _search(plan: Plan, store: Store, tell: Teller, post: Relay) -> None:
     board, resources, search = Board(work, store, tell), plan.job.resources, plan.job.search
     deaths = resources.max_failures
     if search.workers > 1:
+        from kdray.run.group import Group
+        from kdray.run.group_search import run_group_search
+
         share = share_of(resources, search.workers)
         run_group_search(board, Group(store, post, share, search.workers, deaths, _scratch(plan)))
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -11,6 +12,7 @@ import torch
 
 from kdray import parts
 from kdray.data import Pool, Views
+from kdray.errors import KdrayError, RunError
 from kdray.learn import Batches, Epoch, Fitted, Hooks, Labels, Objective, Taught, World, fit
 from kdray.models import build_model
 from kdray.net import Net
@@ -98,6 +100,34 @@ def run(
     objective = _objective(work, store, pool, world, net)
     hooks = _hooks(work, store, tell, on_epoch)
     return net, fit(net, objective, batches, work.train, work.select, hooks)
+
+
+def run_whole(work: Assignment, store: Store, world: World, tell: Tell) -> None:
+    """Train in this process alone and store the package, unless that is done.
+
+    Args:
+        work: What to train.
+        store: The storage.
+        world: This process.
+        tell: Takes events.
+    """
+    if store.result(work.path) is not None:
+        return
+    facts = {"step": work.step, "run": work.label}
+    tell({"kind": "run_started", **facts, "pid": os.getpid()})
+    net, fitted = run(work, store, world, tell)
+    publish(work, store, net, fitted)
+    tell({"kind": "run_finished", **facts})
+
+
+def failure(work: Assignment, error: Exception) -> RunError:
+    """Return the error of a run as its user is told: our own words, or what was raised where."""
+    if isinstance(error, KdrayError):
+        where = ": ".join(part for part in (work.label, error.where) if part)
+        return RunError(where, error.problem, error.remedy)
+    lines = "".join(traceback.format_exception(error)[-3:]).rstrip()
+    problem = f"{type(error).__name__}: {error}."
+    return RunError(work.label, problem, f"It was raised here:\n{lines}")
 
 
 def publish(work: Assignment, store: Store, net: Net, fitted: Fitted) -> None:

@@ -22,6 +22,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # processes that share the cores
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep together what shares something dear, where processes share the suite (`-n`).
 

@@ -26,7 +26,7 @@ papers-smoke: setup ## Try every job of jobs/papers on a few drawn images, one s
 
 test: setup ## Run the whole test suite
 	@command -v chromium >/dev/null 2>&1 || bash infra/debian-packages.sh chromium
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/python -m pytest --numprocesses 2 --no-loadscope-reorder
 
 bench: setup ## Measure what kdray promises of its speed (two hours on a quiet machine)
 	@for what in step data record search explain 'serve --chaos-minutes 10'; do $(BIN)/kdray bench $$what --markdown || exit 1; echo; done

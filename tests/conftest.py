@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import subprocess
@@ -10,8 +11,10 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 # Before any import of Ray or torch: what `make` sets too.
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
@@ -22,19 +25,27 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # processes that share the cores
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together what shares something dear, where processes share the suite (`-n`).
+class Groups(LoadScopeScheduling):  # type: ignore[misc] - pytest-xdist has no types
+    """Shares the suite between processes (``-n``): files stay whole, the Ray cluster is one's."""
 
-    All that needs the one Ray cluster is for one process, and comes first, for it takes longest;
-    of the rest each file stays whole.
-    """
-    for item in items:
-        needs_cluster = "cluster" in getattr(item, "fixturenames", ())
-        item.add_marker(
-            pytest.mark.xdist_group("cluster" if needs_cluster else item.nodeid.split("::")[0])
-        )
-    items.sort(key=lambda item: "cluster" not in getattr(item, "fixturenames", ()))
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "cluster" if _needs_cluster(ROOT / file) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
+    """Return what shares the suite."""
+    return Groups(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what needs the Ray cluster: it takes longest."""
+    items.sort(key=lambda item: not _needs_cluster(item.path))
+
+
+@functools.cache
+def _needs_cluster(file: Path) -> bool:
+    return "cluster: str" in file.read_text()
 
 
 @pytest.fixture(scope="session")

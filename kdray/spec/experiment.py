@@ -266,8 +266,8 @@ class Resources(Strict):
     """What a run may use of the cluster."""
 
     workers: int = Field(1, ge=1)
-    """Processes that share one training run (data parallel, on Ray Train); with one, as many runs go
-    on at once as there is room for."""
+    """Processes that share one training run (data parallel, on Ray Train); with one, as many runs
+    go on at once as there is room for."""
     cpus_per_worker: float | None = Field(None, gt=0)
     """CPUs of a worker or trial; null: the CPUs of a node divided by what runs at once, or 1 with
     `autoscale`."""

@@ -239,7 +239,7 @@ def _refuse(route: Any, status: int, headers: dict[str, str], problem: dict[str,
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Start Debian's Chromium, headless, for one file: while Playwright runs, asyncio.run cannot."""
+    """Start Debian's Chromium, headless; for one file, as asyncio.run fails while it is there."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.skip("there is no chromium here: apt-get install chromium")

@@ -23,6 +23,8 @@ if ! command -v uv >/dev/null 2>&1 && [ ! -x "$venv/bin/uv" ]; then
 fi
 uv=$(command -v uv || echo "$PWD/$venv/bin/uv")
 export VIRTUAL_ENV="$PWD/$venv"
-"$uv" pip install --quiet --require-hashes --requirements requirements.txt
+# Compiled once: where PYTHONDONTWRITEBYTECODE is set, each process of Ray would compile torch anew.
+"$uv" pip install --quiet --require-hashes --compile-bytecode --requirements requirements.txt
 "$uv" pip install --quiet --no-deps --no-build-isolation --editable .
+"$venv/bin/python" -m compileall -q kdray serve/kdray_serve
 touch "$venv/.ready"

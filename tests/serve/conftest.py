@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,14 @@ from kdray_serve.work import (
 )
 
 WIDTHS = {"widths": [4, 8, 8, 12, 16]}
+
+
+@pytest.fixture(autouse=True)
+def _loggers() -> None:
+    """Let our loggers speak again: Optuna's database disables all that are there."""
+    for name in logging.root.manager.loggerDict:
+        if name.startswith("kdray"):
+            logging.getLogger(name).disabled = False
 
 
 @dataclass(frozen=True)

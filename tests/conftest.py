@@ -19,7 +19,7 @@ from xdist.scheduler import LoadScopeScheduling
 # Before any import of Ray or torch: what `make` sets too.
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ["COLUMNS"] = "140"  # of tables, whatever terminal there is
+os.environ["COLUMNS"] = "160"  # of tables, whatever terminal there is
 if "PYTEST_XDIST_WORKER" in os.environ:  # processes that share the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 

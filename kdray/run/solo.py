@@ -11,7 +11,7 @@ from kdray.learn import World
 from kdray.run import training
 from kdray.run.keepers import GROWN, RayKeepers
 from kdray.run.relay import Relay
-from kdray.run.session import Share, fitting, limit_memory, share_of, up
+from kdray.run.session import Share, fitting, limit_memory, room, share_of, up
 from kdray.run.training import Assignment
 from kdray.spec.experiment import Resources
 from kdray.store import Store
@@ -32,7 +32,9 @@ def run_solo(work: Sequence[Assignment], store: Store, relay: Relay, resources: 
     Raises:
         RunError: A run failed, or its processes died too often.
     """
-    share, deaths = share_of(resources, 1), resources.max_failures
+    # Each GPU has its run; on CPUs one run has a whole node, unless the job says less.
+    at_once = min(len(work), room(resources)) if resources.gpus_per_worker else 1
+    share, deaths = share_of(resources, at_once), resources.max_failures
     count = sum(fitting(node, share.cpus, share.gpus) for node in up())
     most = max(count, GROWN if resources.autoscale else 1)
     calls = [(item, store.uri, relay, share, deaths) for item in work]

@@ -10,10 +10,11 @@ import torch
 from safetensors.torch import load_file
 
 from kdray.errors import RunError, StoreError
-from kdray.run import solo, training
+from kdray.run import session, solo, training
 from kdray.run.relay import relay
 from kdray.run.session import Share
 from kdray.run.solo import run_solo
+from kdray.run.workers import Here
 from kdray.spec.experiment import Resources, Train
 from kdray.store import Store
 from tests.run.fitting import Killer, assignment, in_this_process, prepared
@@ -50,6 +51,46 @@ def test_a_run_that_cannot_go_on_says_why(cluster: str, tmp_path: Path) -> None:
     with relay(lambda event: None) as post, pytest.raises(RunError, match=r"broken: .*not finite"):
         run_solo([broken], store, post, RESOURCES)
     assert store.result("steps/pretrain/broken") is None
+
+
+@pytest.mark.parametrize(
+    ("resources", "runs", "expected"),
+    [
+        (Resources(), 8, (Share(16, 0), 2)),  # a run on each node
+        (Resources(cpus_per_worker=4), 8, (Share(4, 0), 8)),
+        (Resources(gpus_per_worker=1), 8, (Share(4, 1), 8)),  # a run on each GPU
+        (Resources(gpus_per_worker=1), 2, (Share(16, 1), 2)),
+    ],
+)
+def test_as_many_runs_go_on_at_once_as_there_is_room_for(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    resources: Resources,
+    runs: int,
+    expected: tuple[Share, int],
+) -> None:
+    asked = []
+
+    class Keepers(Here):
+        def __init__(self, share: Share, count: int, tries: int) -> None:
+            asked.append((share, count))
+
+        def __enter__(self) -> Keepers:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def each(self, function: Any, calls: Any) -> Any:
+            assert len(calls) == runs
+            return iter(())
+
+    for module in (session, solo):
+        monkeypatch.setattr(module, "up", lambda: [(16.0, 4.0), (16.0, 4.0)])
+    monkeypatch.setattr(solo, "RayKeepers", Keepers)
+    work = [assignment(f"net{number}", Train()) for number in range(runs)]
+    run_solo(work, Store(str(tmp_path)), print, resources)  # type: ignore[arg-type]
+    assert asked == [expected]
 
 
 def test_a_storage_that_does_not_answer_for_a_while_is_tried_again(

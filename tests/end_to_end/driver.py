@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 #: No wait in these tests is longer, seconds.
-PATIENCE_S = 300.0
+PATIENCE_S = 900.0
 
 JOB = """\
 apiVersion: kdray/v1

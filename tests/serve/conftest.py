@@ -39,10 +39,13 @@ WIDTHS = {"widths": [4, 8, 8, 12, 16]}
 
 @pytest.fixture(autouse=True)
 def _loggers() -> None:
-    """Let our loggers speak again: Optuna's database disables all that are there."""
+    """Let our loggers speak as in a process of their own: libraries of others silence them."""
+    logging.disable(logging.NOTSET)
+    logging.root.setLevel(logging.WARNING)
     for name in logging.root.manager.loggerDict:
         if name.startswith("kdray"):
-            logging.getLogger(name).disabled = False
+            logger = logging.getLogger(name)
+            logger.disabled, logger.propagate = False, True
 
 
 @dataclass(frozen=True)

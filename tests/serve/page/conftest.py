@@ -20,6 +20,8 @@ import kdray_serve
 from kdray_serve.http.headers import PAGE_POLICY
 
 PAGE = Path(kdray_serve.__file__).parent / "page"
+#: No wait for the page is longer, ms.
+PATIENCE_MS = 60_000
 ORIGIN = "http://localhost"
 FLAGS = [
     "--no-sandbox",
@@ -243,7 +245,9 @@ def browser() -> Iterator[Any]:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.skip("there is no chromium here: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=PATIENCE_MS)
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
@@ -269,7 +273,7 @@ def tab(shared: Any) -> Iterator[Callable[..., Any]]:
     def open_tab(
         origin: str, viewport: tuple[int, int] = (1280, 800), **media: Literal["dark", "reduce"]
     ) -> Any:
-        shared.set_default_timeout(10_000)
+        shared.set_default_timeout(PATIENCE_MS)
         shared.set_viewport_size({"width": viewport[0], "height": viewport[1]})
         shared.emulate_media(
             **{"color_scheme": "light", "reduced_motion": "no-preference", **media}

@@ -140,8 +140,7 @@ def test_dark_mode_and_less_motion_are_followed(visit: Open) -> None:
     ground = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
     expected = tuple(int(colours(True)["back"][place : place + 2], 16) for place in (1, 3, 5))
     assert ground == f"rgb{expected}"
-    fill = page.locator(".fill").first
-    assert fill.evaluate("node => getComputedStyle(node).transitionDuration") == "0s"
+    expect(page.locator(".fill").first).to_have_css("transition-duration", "0s")
 
 
 #: Rules in the manner of axe: each returns what breaks it.

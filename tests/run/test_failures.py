@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,28 +12,11 @@ from kdray.errors import RunError, StoreError
 from kdray.learn import World
 from kdray.run import fits, training
 from kdray.run.relay import Relay
-from kdray.run.training import Assignment
-from kdray.spec.experiment import Augment, Model, Train
+from kdray.spec.experiment import Train
 from kdray.store import Store
+from tests.run.fitting import assignment
 
-WORK = Assignment(
-    path="steps/pretrain/net",
-    key="net",
-    label="the net",
-    step="pretrain/net",
-    dataset="steps/prepare/data",
-    role="teacher",
-    model=Model.model_validate({"id": "net", "model": "cnn5"}),
-    train=Train(),
-    augment=Augment(),
-    select="macro_f1",
-    seed=0,
-    method=None,
-    view_seed=0,
-    num_views=None,
-    teachers=(),
-    lineage={},
-)
+WORK = replace(assignment("net", Train()), label="the net")
 
 
 @pytest.fixture

@@ -64,6 +64,10 @@ class ModelError(KdrayError):
     """A model cannot be built, loaded or looked into."""
 
 
+class LaunchError(KdrayError):
+    """A place where jobs run does not answer, refuses, or cannot do what a job asks for."""
+
+
 class StoreError(KdrayError):
     """Storage cannot be read or written."""
 

@@ -1,0 +1,255 @@
+"""``kind: Target``: where jobs run, and what a cluster has to know for that."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+
+from kdray.spec.strict import Many, Strict
+
+#: A Kubernetes name: a DNS label.
+Label = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")]
+#: A Kubernetes quantity, such as 4Gi or 500m.
+Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
+#: What a container's environment variable may be called.
+Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+#: An environment variable's value; numbers as YAML writes them are taken as text.
+Text = Annotated[
+    str, BeforeValidator(lambda value: str(value) if type(value) in (int, float) else value)
+]
+
+
+class Local(Strict):
+    """This machine, with a Ray of its own."""
+
+    kind: Literal["local"]
+    """What the place is."""
+
+
+class RayCluster(Strict):
+    """A Ray cluster that runs already, by its Jobs API."""
+
+    kind: Literal["ray"]
+    """What the place is."""
+    address: str | None = None
+    """Of the Jobs API, such as http://head:8265; null: `RAY_API_SERVER_ADDRESS`, `RAY_ADDRESS`, or
+    http://127.0.0.1:8265."""
+    ship: bool = True
+    """Send kdray along with the job, so that the nodes need its libraries only; false: they have
+    this version of kdray installed."""
+    token_file: str | None = None
+    """File with the cluster's token, where it asks for one; null: `RAY_AUTH_TOKEN`, or Ray's own
+    file."""
+    environment: dict[Variable, Text] = Field(default_factory=dict)
+    """Environment variables of the job's processes; no secrets."""
+
+
+class SecretKey(Strict):
+    """A key of a Kubernetes Secret, by reference."""
+
+    secret: Label
+    """Name of the Secret."""
+    key: str = Field(min_length=1)
+    """Key in it."""
+
+
+class Toleration(Strict):
+    """A taint of nodes that pods may ignore."""
+
+    key: str | None = None
+    """Key of the taint; null: any."""
+    value: Text | None = None
+    """Value of the taint; null: any."""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """Effect of the taint; null: any."""
+
+
+class Pods(Strict):
+    """What pods ask for, and where they may run."""
+
+    cpus: int = Field(2, ge=1)
+    """CPUs of a pod; Ray sees the same."""
+    memory: Quantity = "4Gi"
+    """Memory of a pod, requested and at most."""
+    gpus: int = Field(0, ge=0)
+    """GPUs of a pod; Ray sees the same."""
+    gpu_resource: str = "nvidia.com/gpu"
+    """Resource by which the cluster counts GPUs."""
+    shm: Quantity | None = None
+    """Shared memory, for Ray's object store; null: 30 % of the memory."""
+    scratch: Quantity = "20Gi"
+    """Most space on the node's disk for Ray's files and caches."""
+    node_selector: dict[str, Text] = Field(default_factory=dict)
+    """Labels that nodes must have."""
+    tolerations: Many[Toleration] = ()
+    """Taints that do not keep pods away."""
+    spot: bool = False
+    """Run on nodes that may be taken away: `spot_selector` and `spot_tolerations` of the target
+    apply."""
+
+
+class Group(Pods):
+    """Worker pods of one kind."""
+
+    name: Label
+    """Name of the group."""
+    min: int = Field(0, ge=0)
+    """Pods that are there from the start."""
+    max: int = Field(1, ge=1)
+    """Most pods."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Group:
+        if self.min > self.max:
+            raise ValueError(f"min {self.min} is above max {self.max}")
+        return self
+
+
+class FaultTolerance(Strict):
+    """A Redis that lets a cluster outlive its head."""
+
+    redis: str = Field(min_length=1)
+    """Address, host:port."""
+    password: SecretKey | None = None
+    """Its password, by reference."""
+
+
+class Volume(Strict):
+    """A volume that every pod mounts, such as a shared folder of images."""
+
+    claim: Label
+    """Name of the PersistentVolumeClaim."""
+    path: str = Field(pattern=r"^/")
+    """Where pods see it."""
+    read_only: bool = True
+    """Whether pods may only read it."""
+
+
+class Route(Strict):
+    """How a service is reached from outside the cluster."""
+
+    kind: Literal["ingress", "gateway"] = "ingress"
+    """An Ingress, or an HTTPRoute of a Gateway."""
+    host: str = Field(min_length=1)
+    """Host name."""
+    class_name: str | None = None
+    """Ingress class, or name of the Gateway."""
+    gateway_namespace: Label | None = None
+    """Namespace of the Gateway; null: the target's own."""
+    tls_secret: Label | None = None
+    """Secret with the certificate of an Ingress; null: no TLS there."""
+
+
+class Serving(Strict):
+    """How a service is rolled out."""
+
+    upgrade: Literal["new_cluster", "incremental", "none"] = "new_cluster"
+    """A changed service: a new cluster beside the old that takes over when it is ready; the same
+    with the load moved step by step, which needs `gateway_class`; or not at all."""
+    gateway_class: str | None = None
+    """GatewayClass for `incremental`."""
+    step_percent: int = Field(10, ge=1, le=100)
+    """Share of the load that `incremental` moves at once."""
+    interval_seconds: int = Field(30, ge=1)
+    """Pause between two such steps."""
+    route: Route | None = None
+    """The way from outside; null: none."""
+    keys: SecretKey | None = None
+    """The API keys (`kdray keys`), by reference; mounted where the spec's `auth.file` is."""
+    allow_from: Many[Label] = ()
+    """Namespaces whose pods may reach the service; empty: the target's own and the route's."""
+    min_available: int = Field(1, ge=0)
+    """Pods that voluntary disruptions leave."""
+
+    @model_validator(mode="after")
+    def _gateway(self) -> Serving:
+        if self.upgrade == "incremental" and self.gateway_class is None:
+            raise ValueError("upgrade: incremental needs gateway_class")
+        return self
+
+
+class Kubernetes(Strict):
+    """A namespace of a Kubernetes cluster with KubeRay's operator."""
+
+    kind: Literal["kubernetes"]
+    """What the place is."""
+    context: str | None = None
+    """Context of the kubeconfig; null: the current one."""
+    namespace: Label | None = None
+    """Namespace; null: that of the context."""
+    image: str = Field("kdray:latest", min_length=1)
+    """Image with kdray; see infra/Dockerfile."""
+    pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
+    """When nodes fetch the image."""
+    pull_secrets: Many[Label] = ()
+    """Secrets for the image's registry."""
+    service_account: Label | None = None
+    """Service account of the pods; null: `default`, without a token."""
+    head: Pods = Pods()
+    """The pod that drives the job; Ray gives it no other work unless there are no groups."""
+    groups: Many[Group] = ()
+    """Worker pods; none: two groups are made from the job's `resources`, for CPUs and GPUs."""
+    autoscale: bool = False
+    """Let Ray add and remove workers between `min` and `max`; false: `max` pods from the start."""
+    idle_seconds: int = Field(120, ge=1)
+    """How long a worker is idle before it is removed."""
+    retries: int = Field(2, ge=0)
+    """How often a failed job is tried again, each time on a new cluster; it goes on from the
+    storage."""
+    deadline_seconds: int | None = Field(None, ge=1)
+    """How long a job may take; null: for ever."""
+    keep_seconds: int = Field(3600, ge=0)
+    """How long a finished job stays to be looked at."""
+    queue: Label | None = None
+    """Kueue's LocalQueue; null: not queued."""
+    priority_class: Label | None = None
+    """PriorityClass of the pods."""
+    spot_selector: dict[str, Text] = Field(default_factory=dict)
+    """Labels of nodes for pods with `spot: true`."""
+    spot_tolerations: Many[Toleration] = ()
+    """Taints of such nodes."""
+    secret_environment: dict[Variable, SecretKey] = Field(default_factory=dict)
+    """Environment variables from Secrets, such as AWS_SECRET_ACCESS_KEY."""
+    environment: dict[Variable, Text] = Field(default_factory=dict)
+    """Environment variables; no secrets."""
+    auth: Literal["token", "none"] = "token"
+    """Ray's own authentication: `token` lets KubeRay make a Secret that only this cluster uses."""
+    fault_tolerance: FaultTolerance | None = None
+    """A Redis that lets a service outlive its head; jobs need none, they resume from storage."""
+    volumes: Many[Volume] = ()
+    """Volumes of every pod."""
+    serving: Serving = Serving()
+    """How services are rolled out."""
+
+    @model_validator(mode="after")
+    def _groups_apart(self) -> Kubernetes:
+        names = [group.name for group in self.groups]
+        if len(set(names)) < len(names):
+            raise ValueError("two groups have the same name")
+        if any(pods.spot for pods in (self.head, *self.groups)) and not (
+            self.spot_selector or self.spot_tolerations
+        ):
+            raise ValueError("spot: true needs spot_selector or spot_tolerations")
+        return self
+
+
+class Target(Strict):
+    """Where jobs run: a machine, a Ray cluster, or a namespace of Kubernetes."""
+
+    model_config = ConfigDict(title="kdray Target")
+
+    apiVersion: Literal["kdray/v1"]
+    """Version of the format."""
+    kind: Literal["Target"]
+    """What the file is."""
+    name: Label
+    """Name of the target, as `kdray` tells it."""
+    place: Annotated[Local | RayCluster | Kubernetes, Field(discriminator="kind")]
+    """The place itself."""
+    storage: str | None = None
+    """URI of the results, for jobs whose own `storage.uri` is a relative folder, which only this
+    machine knows."""
+    registry: str | None = None
+    """URI of the registry, for jobs whose own is a relative folder; null: `registry` in
+    `storage`."""

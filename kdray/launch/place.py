@@ -8,6 +8,9 @@ from typing import Literal, Protocol
 
 #: ``pending``: taken, not begun; ``lost``: it should run, and nothing is heard of it.
 State = Literal["pending", "running", "finished", "failed", "stopped", "lost"]
+#: Environment variable of a driver that a place starts: the job's id there. The driver writes it
+#: into the job's state, so that the state of an earlier run is not taken for that of this one.
+LAUNCH = "KDRAY_LAUNCH"
 #: States in which a job is over.
 OVER: frozenset[State] = frozenset({"finished", "failed", "stopped", "lost"})
 
@@ -25,6 +28,7 @@ class Order:
         spec: The job file as YAML: overrides, environment and the target's storage filled in.
         file: The job file as its user named it.
         storage: URI of the results.
+        sets: The overrides by which ``file`` becomes ``spec``, for places that can read the file.
     """
 
     job: str
@@ -33,6 +37,7 @@ class Order:
     spec: str
     file: str
     storage: str
+    sets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class Sighting:
         started: When it began; None: not yet, or unknown.
         ended: When it was over; None: not yet, or unknown.
         exit_code: Of the driver; None: not over, or unknown.
+        storage: URI of its results; empty: unknown.
     """
 
     job: str
@@ -60,6 +66,7 @@ class Sighting:
     started: float | None = None
     ended: float | None = None
     exit_code: int | None = None
+    storage: str = ""
 
 
 @dataclass(frozen=True)

@@ -6,19 +6,19 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path as FilePath
-from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
 from kdray.errors import JobError, JobErrors
 from kdray.spec.experiment import Experiment
+from kdray.spec.explained import dotted, explained
 from kdray.spec.override import override
 from kdray.spec.places import PARTS, SHORTHANDS, unknown_ids
-from kdray.spec.problem import Path, Problem, nearest, wording
+from kdray.spec.problem import Path, Problem, nearest
 from kdray.spec.service import Service
 from kdray.spec.suite import Suite, experiment_tree, is_expandable, origin
+from kdray.spec.target import Target
 from kdray.spec.yaml import Document
 
 Job = Experiment | Service | Suite
@@ -46,15 +46,7 @@ def load_job(
         JobError: The file is missing, or is no YAML.
         JobErrors: The file has problems: all of them, with line, column and remedy.
     """
-    path = FilePath(file)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise JobError(
-            str(file), f"cannot be read: {reason}.", "Give the path of a job file."
-        ) from None
-    return parse_job(text, str(file), sets, env, check_part)
+    return parse_job(_read(file, "job"), str(file), sets, env, check_part)
 
 
 def parse_job(
@@ -81,6 +73,44 @@ def parse_job(
     return job
 
 
+def load_target(file: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> Target:
+    """Return the target of a YAML file.
+
+    Args:
+        file: Path of the file.
+        env: Values for ``${NAME}`` in strings; None: the process's environment.
+
+    Raises:
+        JobError: The file is missing, is no YAML, or holds something else.
+        JobErrors: The file has problems: all of them, with line, column and remedy.
+    """
+    document = Document(_read(file, "target"), str(file), os.environ if env is None else env)
+    tree = document.tree
+    kind = tree.get("kind") if isinstance(tree, dict) else None
+    if kind in KINDS:
+        raise JobError(str(file), f"is a {kind}, not a Target.", "Give the target's own file.")
+    if not isinstance(tree, dict):
+        raise JobError(str(file), "holds no target.", "A target starts with apiVersion: kdray/v1.")
+    problems = [*document.problems, *_missing(document, ())]
+    try:
+        target = Target.model_validate(tree)
+    except ValidationError as error:
+        found = [explained(tree, Target, item) for item in error.errors()]
+        problems += [_found(document, item, ()) for item in found]
+    if problems:
+        raise JobErrors(_in_order(problems))
+    return target
+
+
+def _read(file: str | os.PathLike[str], what: str) -> str:
+    try:
+        return FilePath(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        remedy = f"Give the path of a {what} file."
+        raise JobError(str(file), f"cannot be read: {reason}.", remedy) from None
+
+
 def _checked(
     tree: Any, model: type[Job], check_part: PartCheck | None
 ) -> tuple[Job | None, list[Problem]]:
@@ -90,7 +120,7 @@ def _checked(
     try:
         job = model.model_validate(tree)
     except ValidationError as error:
-        problems += [_explained(tree, model, item) for item in error.errors()]
+        problems += [explained(tree, model, item) for item in error.errors()]
     if isinstance(job, Experiment):
         problems += unknown_ids(job)
     if check_part is not None:
@@ -120,6 +150,9 @@ def _model(document: Document, overrides: Sequence[Path]) -> type[Job]:
     kind = document.tree.get("kind")
     if isinstance(kind, str) and kind in KINDS:
         return KINDS[kind]
+    if kind == "Target":
+        remedy = "Give it to --to, and a job as SPEC."
+        raise JobError(document.name, "is a Target, which says where jobs run.", remedy)
     if kind is None:
         remedy = "Write kind: Experiment, Suite or Service."
         raise JobError(document.name, "the field 'kind' is missing.", remedy)
@@ -133,68 +166,13 @@ def _missing(document: Document, overrides: Sequence[Path]) -> Iterable[JobError
             yield _found(document, item, ())
 
 
-def _explained(tree: Any, model: type[BaseModel], error: ErrorDetails) -> Problem:
-    path = _real(tree, error["loc"])
-    last = str(error["loc"][-1]) if error["loc"] else ""
-    if error["type"] == "extra_forbidden":
-        remedy = nearest(last, _fields_at(model, path[:-1]))
-        return Problem(path, f"{_dotted(path)}: no such field.", remedy, at_key=True)
-    if error["type"] == "missing":
-        problem = f"{_dotted((*path, last))}: this field is missing."
-        return Problem(path, problem, "", at_key=True)
-    text, remedy = wording(error)
-    return Problem(path, f"{_dotted(path)}: {text}.", remedy)
-
-
 def _found(document: Document, item: Problem, overrides: Sequence[Path]) -> JobError:
     for path in overrides:
         is_new = item.path not in document and path[: len(item.path)] == item.path
         if item.path[: len(path)] == path or is_new:
-            return JobError(f"--set {_dotted(path)}", item.problem, item.remedy)
+            return JobError(f"--set {dotted(path)}", item.problem, item.remedy)
     where = document.key_place(item.path) if item.at_key else document.place(item.path)
     return JobError(where, item.problem, item.remedy)
-
-
-def _real(tree: Any, loc: Sequence[str | int]) -> Path:
-    """Leave out what pydantic adds to a path: tags of unions, fields that are not there."""
-    node, path = tree, []
-    for step in loc:
-        if isinstance(node, dict) and step in node:
-            node = node[step]
-        elif isinstance(node, list) and isinstance(step, int) and step < len(node):
-            node = node[step]
-        else:
-            continue
-        path.append(step)
-    return tuple(path)
-
-
-def _fields_at(model: type[BaseModel], path: Path) -> list[str]:
-    """Return the field names of the model that stands at ``path`` under ``model``."""
-    current: Any = model
-    for step in path:
-        if isinstance(step, str) and _is_model(current) and step in current.model_fields:
-            current = _inner(current.model_fields[step].annotation)
-    return list(current.model_fields) if _is_model(current) else []
-
-
-def _is_model(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)
-
-
-def _inner(annotation: Any) -> Any:
-    """Return the model class inside ``Annotated``, a tuple, a dict or a union."""
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        return _inner(get_args(annotation)[0])
-    if origin in (tuple, dict, Union, UnionType):
-        found = [_inner(item) for item in get_args(annotation) if item is not Ellipsis]
-        return next((item for item in found if _is_model(item)), annotation)
-    return annotation
-
-
-def _dotted(path: Iterable[str | int]) -> str:
-    return ".".join(str(step) for step in path) or "job"
 
 
 def _parts(tree: Any, places: Mapping[tuple[str, ...], str]) -> Iterable[tuple[Path, str, Any]]:

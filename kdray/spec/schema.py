@@ -10,14 +10,15 @@ from pydantic.json_schema import models_json_schema
 from kdray.spec.experiment import Experiment
 from kdray.spec.service import Service
 from kdray.spec.suite import Suite
+from kdray.spec.target import Target
 
 
 def json_schema() -> dict[str, Any]:
-    """Return one JSON Schema (2020-12) for every kind of job, chosen by ``kind``.
+    """Return one JSON Schema (2020-12) for every kind of job and for targets, chosen by ``kind``.
 
     Parts may be shortened to their names, so each place of a part also allows a string.
     """
-    kinds: tuple[type[BaseModel], ...] = (Experiment, Suite, Service)
+    kinds: tuple[type[BaseModel], ...] = (Experiment, Suite, Service, Target)
     _, schema = models_json_schema([(kind, "validation") for kind in kinds])
     definitions = schema["$defs"]
     for place in ("Part", "Method", "Model", "ServedModel"):

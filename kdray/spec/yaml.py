@@ -35,6 +35,16 @@ for _kind, (_pattern, _first) in _PLAIN.items():
     )
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes what is a word in Python and would be something else in YAML 1.1 or 1.2."""
+
+
+for _kind, (_pattern, _first) in _PLAIN.items():
+    _Dumper.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_kind}", re.compile(f"^(?:{_pattern})$"), list(_first)
+    )
+
+
 class Document:
     """One YAML document: its tree and the places of its values.
 
@@ -140,6 +150,12 @@ class Document:
             return self._env.get(name, default or "")
 
         return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}", value, text)
+
+
+def dump(tree: Any) -> str:
+    """Return a plain tree as YAML text that reads back as the same tree."""
+    text: str = yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return text
 
 
 def scalar(text: str, where: str = "") -> Any:

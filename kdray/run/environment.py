@@ -6,7 +6,7 @@ import os
 import secrets
 
 #: Settings that Ray and the C library read when a process starts; the user's own win.
-_ENVIRONMENT = {
+SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # A busy small machine is slow, not broken: Ray's own patience is 30 s.
     "RAY_raylet_start_wait_time_s": "180",
@@ -38,7 +38,7 @@ def prepare_environment() -> None:
     A Ray that is started here listens on every address of the machine, so it is closed to all who
     lack a token that only this process and its workers know.
     """
-    for name, value in _ENVIRONMENT.items():
+    for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     if "RAY_AUTH_MODE" not in os.environ and "RAY_ADDRESS" not in os.environ:
         os.environ["RAY_AUTH_MODE"] = "token"

@@ -13,7 +13,7 @@ from kdray.learn import World
 from kdray.run import training
 from kdray.run.group import Group, join, reason
 from kdray.run.relay import Relay
-from kdray.run.session import Share
+from kdray.run.shares import Share
 from kdray.run.training import Assignment
 from kdray.store import Store
 

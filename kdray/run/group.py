@@ -15,7 +15,8 @@ from ray.train.torch import TorchTrainer
 from kdray.errors import KdrayError
 from kdray.learn import World
 from kdray.run.relay import Relay
-from kdray.run.session import Share, limit_memory
+from kdray.run.session import limit_memory
+from kdray.run.shares import Share
 from kdray.store import Store
 
 

@@ -9,11 +9,10 @@ from typing import Any
 import ray
 
 from kdray.errors import RunError
-from kdray.run.session import RayWorkers, Share, even, fitting, up, value_of
+from kdray.run.session import RayWorkers, up, value_of
+from kdray.run.shares import Share, keepers_on
 from kdray.spec.experiment import Resources
 
-#: Processes to ask for on a cluster that may grow.
-GROWN = 64
 #: Deaths of processes that one call survives.
 TRIES = 3
 
@@ -71,18 +70,8 @@ class RayKeepers(RayWorkers):
 
 
 def keepers_of(resources: Resources) -> RayKeepers:
-    """Return processes on every node of the cluster, as many as a teacher's looks are shared by.
-
-    Each has the GPUs of a worker, or its CPUs: a quarter of a node's where that is left open. On a
-    cluster that may grow, more are asked for than there is room for.
-    """
-    nodes = up()
-    quarter = max((cpus for cpus, _ in nodes), default=1.0) / 4
-    cpus = even(resources.cpus_per_worker or max(1.0, quarter))
-    count = sum(fitting(node, cpus, resources.gpus_per_worker) for node in nodes)
-    more = GROWN if resources.autoscale else 0
-    share = Share(cpus, resources.gpus_per_worker)
-    return RayKeepers(share, max(1, count, more), max(1, count))
+    """Return processes on every node of the cluster, by which a teacher's looks are shared."""
+    return RayKeepers(*keepers_on(up(), resources))
 
 
 class _Keeper:

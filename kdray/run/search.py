@@ -16,7 +16,8 @@ from kdray.learn import Epoch, World
 from kdray.run import training
 from kdray.run.board import Board
 from kdray.run.relay import Relay
-from kdray.run.session import Share, limit_memory
+from kdray.run.session import limit_memory
+from kdray.run.shares import Share
 from kdray.run.training import Assignment
 from kdray.store import Store
 

@@ -5,40 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import ray
 
 from kdray.errors import KdrayError, RunError
+from kdray.run.shares import Node, Share, share_on
 from kdray.spec.experiment import Resources
-
-
-@dataclass(frozen=True)
-class Share:
-    """What one worker or trial gets.
-
-    Args:
-        cpus: CPUs, also its number of threads (at least 1).
-        gpus: GPUs, or a part of one.
-    """
-
-    cpus: float
-    gpus: float
-
-    @property
-    def device(self) -> str:
-        """Where it computes."""
-        return "cuda" if self.gpus > 0 else "cpu"
-
-    @property
-    def threads(self) -> int:
-        """Threads of its tensor operations."""
-        return max(1, int(self.cpus))
-
-    def as_ray(self) -> dict[str, float]:
-        """Return the share as Ray's resources."""
-        return {"CPU": self.cpus, **({"GPU": self.gpus} if self.gpus else {})}
 
 
 class RayWorkers:
@@ -158,73 +131,18 @@ def value_of(reference: Any) -> Any:
 
 
 def share_of(resources: Resources, at_once: int) -> Share:
-    """Return what each of ``at_once`` workers or trials gets.
-
-    With ``autoscale`` the nodes that are up are no limit: more are waited for.
+    """Return what each of ``at_once`` workers or trials gets of the nodes that are up.
 
     Raises:
-        RunError: The cluster can never give it to so many at once.
+        RunError: They can never give it to so many at once, and no more are waited for.
     """
-    gpus = resources.gpus_per_worker
-    if resources.autoscale:
-        return Share(even(resources.cpus_per_worker or 1.0), gpus)
-    nodes = up()
-    cpus = even(resources.cpus_per_worker or even_cpus(nodes, gpus, at_once))
-    num_fit = sum(fitting(node, cpus, gpus) for node in nodes)
-    if num_fit >= at_once:
-        return Share(cpus, gpus)
-    have = ", ".join(f"{cpu:g} CPU {gpu:g} GPU" for cpu, gpu in nodes) or "none"
-    raise RunError(
-        "resources",
-        f"{at_once} at once of {cpus:g} CPU and {gpus:g} GPU each: the cluster has room for "
-        f"{num_fit} (nodes: {have}).",
-        "Lower workers, search.concurrent, cpus_per_worker or gpus_per_worker; or, where the "
-        "cluster grows by itself, set resources.autoscale: true.",
-    )
+    return share_on(() if resources.autoscale else up(), resources, at_once)
 
 
-def room(resources: Resources) -> int:
-    """Return how many trials the nodes that are up have room for at once; at least 1.
-
-    A trial takes ``cpus_per_worker`` CPUs, or one where that is left open.
-    """
-    cpus = even(resources.cpus_per_worker or 1.0)
-    return max(1, sum(fitting(node, cpus, resources.gpus_per_worker) for node in up()))
-
-
-def even_cpus(nodes: Sequence[tuple[float, float]], gpus: float, at_once: int) -> float:
-    """Return the most CPUs that each of ``at_once`` workers can have; whole ones from 1 on.
-
-    Args:
-        nodes: CPUs and GPUs of each node.
-        gpus: GPUs of a worker.
-        at_once: Workers.
-    """
-    shares = {cpu / count for cpu, _ in nodes if cpu for count in range(1, at_once + 1)}
-    rounded = sorted({even(share) for share in shares})
-    enough = [share for share in rounded if sum(fitting(n, share, gpus) for n in nodes) >= at_once]
-    return enough[-1] if enough else 1.0
-
-
-def up() -> list[tuple[float, float]]:
+def up() -> list[Node]:
     """Return CPUs and GPUs of each node that is up."""
     return [
         (node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
         for node in ray.nodes()
         if node["Alive"]
     ]
-
-
-def even(cpus: float) -> float:
-    """Return CPUs as Ray counts them: whole ones, or ten-thousandths of one."""
-    return float(int(cpus)) if cpus >= 1 else max(int(cpus * 10_000 + 1e-6), 1) / 10_000
-
-
-def fitting(node: tuple[float, float], cpus: float, gpus: float) -> int:
-    """Return how many workers a node has room for."""
-    room = int(node[0] / cpus + 1e-9)
-    if gpus <= 0:
-        return room
-    # Ray gives several parts of a GPU from one GPU, several GPUs whole.
-    of_gpus = int(node[1]) * int(1 / gpus + 1e-9) if gpus < 1 else int(node[1] / gpus + 1e-9)
-    return min(room, of_gpus)

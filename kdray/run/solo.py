@@ -9,9 +9,10 @@ import torch
 from kdray.errors import StoreError
 from kdray.learn import World
 from kdray.run import training
-from kdray.run.keepers import GROWN, RayKeepers
+from kdray.run.keepers import RayKeepers
 from kdray.run.relay import Relay
-from kdray.run.session import Share, fitting, limit_memory, room, share_of, up
+from kdray.run.session import limit_memory, room, share_of, up
+from kdray.run.shares import Share, runs_on
 from kdray.run.training import Assignment
 from kdray.spec.experiment import Resources
 from kdray.store import Store
@@ -35,8 +36,7 @@ def run_solo(work: Sequence[Assignment], store: Store, relay: Relay, resources: 
     # Each GPU has its run; on CPUs one run has a whole node, unless the job says less.
     at_once = min(len(work), room(resources)) if resources.gpus_per_worker else 1
     share, deaths = share_of(resources, at_once), resources.max_failures
-    count = sum(fitting(node, share.cpus, share.gpus) for node in up())
-    most = max(count, GROWN if resources.autoscale else 1)
+    most = runs_on(up(), resources, share)
     calls = [(item, store.uri, relay, share, deaths) for item in work]
     with RayKeepers(share, most, tries=deaths) as keepers:
         for _ in keepers.each(_fit, calls):

@@ -12,7 +12,8 @@ from kdray.run.record import run_records
 from kdray.run.relay import Relay, relay
 from kdray.run.search import run_search
 from kdray.run.searching import searching
-from kdray.run.session import RayWorkers, Share, room, session, share_of
+from kdray.run.session import RayWorkers, session, share_of, up
+from kdray.run.shares import Share, room_on
 from kdray.run.solo import run_solo
 from kdray.run.tell import Teller
 from kdray.run.training import Assignment
@@ -77,7 +78,7 @@ def _search(plan: Plan, store: Store, tell: Teller, post: Relay) -> None:
         run_group_search(board, Group(store, post, share, search.workers, deaths, _scratch(plan)))
     else:
         trials = sum(arm.trials for arm in work.arms)
-        concurrent = search.concurrent or min(room(resources), trials)
+        concurrent = search.concurrent or min(room_on(up(), resources), trials)
         share = share_of(resources, concurrent)
         run_search(board, store, post, share, concurrent, deaths, _scratch(plan))
 

@@ -9,7 +9,7 @@ import pytest
 from kdray.errors import RunError
 from kdray.run.fits import run_fits
 from kdray.run.relay import relay
-from kdray.run.session import Share
+from kdray.run.shares import Share
 from kdray.spec.experiment import Train
 from tests.run.fitting import Killer, assignment, prepared
 

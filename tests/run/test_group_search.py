@@ -12,7 +12,7 @@ from kdray.run.board import Board
 from kdray.run.group import Group
 from kdray.run.group_search import _Clerk, run_group_search
 from kdray.run.relay import relay
-from kdray.run.session import Share
+from kdray.run.shares import Share
 from kdray.spec import Experiment
 from tests.run.killing import Deadly, quiet, ready, started, trials
 

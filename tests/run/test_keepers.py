@@ -15,7 +15,7 @@ from kdray.run.job import plan_job, run_job
 from kdray.run.journal import Journal
 from kdray.run.keepers import RayKeepers, keepers_of
 from kdray.run.record import run_records
-from kdray.run.session import Share
+from kdray.run.shares import Share
 from kdray.run.tell import Teller
 from kdray.spec import Experiment
 from kdray.spec.experiment import Resources

@@ -11,7 +11,7 @@ import pytest
 from kdray.errors import Diverged, StoreError
 from kdray.run.relay import relay
 from kdray.run.search import _trial, run_search
-from kdray.run.session import Share
+from kdray.run.shares import Share
 from kdray.spec import Experiment
 from tests.run.killing import Deadly, in_this_process, quiet, ready, speeds, started, trials
 

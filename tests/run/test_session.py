@@ -7,7 +7,8 @@ import ray
 
 from kdray.errors import RunError
 from kdray.run import session as sessions
-from kdray.run.session import Share, limit_memory, room, session, share_of
+from kdray.run.session import limit_memory, session, share_of, up
+from kdray.run.shares import Share, room_on
 from kdray.spec.experiment import Resources
 
 
@@ -88,14 +89,14 @@ def test_as_many_trials_run_at_once_as_there_is_room_for(
     trials: int,
 ) -> None:
     nodes(monkeypatch, *sizes)
-    assert room(Resources.model_validate(resources)) == trials
+    assert room_on(up(), Resources.model_validate(resources)) == trials
 
 
 def test_the_trials_there_is_room_for_get_what_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     nodes(monkeypatch, (3, 0), (8, 2))
     for asked in ({}, {"cpus_per_worker": 2}, {"gpus_per_worker": 0.5}):
         resources = Resources.model_validate(asked)
-        share = share_of(resources, room(resources))
+        share = share_of(resources, room_on(up(), resources))
         assert share.cpus >= (resources.cpus_per_worker or 1)
         assert share.gpus == resources.gpus_per_worker
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from kdray.errors import RunError, StoreError
 from kdray.run import session, solo, training
 from kdray.run.relay import relay
-from kdray.run.session import Share
+from kdray.run.shares import Share
 from kdray.run.solo import run_solo
 from kdray.run.workers import Here
 from kdray.spec.experiment import Resources, Train

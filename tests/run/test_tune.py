@@ -12,7 +12,7 @@ from kdray.data import prepare
 from kdray.run.board import Board, Searching
 from kdray.run.relay import relay
 from kdray.run.search import run_search
-from kdray.run.session import Share
+from kdray.run.shares import Share
 from kdray.run.trials import SearchArm
 from kdray.spec.experiment import Data, Method, Model, Train
 from kdray.spec.space import Space

@@ -41,6 +41,8 @@ class RayCluster(Strict):
     token_file: str | None = None
     """File with the cluster's token, where it asks for one; null: `RAY_AUTH_TOKEN`, or Ray's own
     file."""
+    python: str = Field("python", min_length=1)
+    """Python on the head node, as a command: the one that Ray runs in."""
     environment: dict[Variable, Text] = Field(default_factory=dict)
     """Environment variables of the job's processes; no secrets."""
 

@@ -18,25 +18,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from kdray.errors import RunError
+from kdray.served.cluster import LOG_PIPE, METRICS_FOLDER, SETTINGS
 from kdray.spec.keys import ApiKey
 from kdray.spec.service import Service
 
 NAME = "kdray"
-#: Where processes of the service write their log lines: a pipe that ``serve_ray`` passes on.
-LOG_PIPE = "KDRAY_SERVE_LOG"
-_METRICS = "PROMETHEUS_MULTIPROC_DIR"
-#: What makes Ray Serve quicker. Not its direct ingress: it opens ports of the replicas to the
-#: network, and nobody asks them without HAProxy before them.
-SETTINGS = {
-    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-    "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0",
-    # Ray lets what it computes give way to everything else; answers should not wait for backups.
-    "RAY_worker_niceness": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    # A busy small machine is slow, not broken: Ray's own patience is 30 s.
-    "RAY_raylet_start_wait_time_s": "180",
-    "RAY_agent_register_timeout_ms": "180000",
-}
 
 
 def serve_ray(
@@ -96,10 +82,10 @@ def _prepare_environment(folder: Path) -> None:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    if _METRICS not in os.environ:
+    if METRICS_FOLDER not in os.environ:
         shared = folder / "metrics"
         shared.mkdir()
-        os.environ[_METRICS] = str(shared)
+        os.environ[METRICS_FOLDER] = str(shared)
 
 
 def _pass_on_logs(folder: Path) -> None:

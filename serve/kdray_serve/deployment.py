@@ -25,14 +25,15 @@ from ray.serve.exceptions import (
 from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from kdray.served.cluster import LOG_PIPE, METRICS_PORT
 from kdray.spec.keys import ApiKey
 from kdray.spec.service import Service
 from kdray_serve.answering.counter import make_worker
 from kdray_serve.answering.explaining import RETRY_SECONDS, Here
 from kdray_serve.answering.follow import Follower
-from kdray_serve.cluster import LOG_PIPE
 from kdray_serve.records.logs import set_up
 from kdray_serve.records.metrics import Metrics
+from kdray_serve.records.scrape import scrape_on
 from kdray_serve.refusal import Refusal, busy
 from kdray_serve.whole import Whole
 from kdray_serve.work import Explained, Key, Upload, Wish
@@ -112,10 +113,12 @@ class Http:
         await self._whole.start()
         return behind_proxy(self._whole.app)
 
-    def check_health(self) -> None:
+    async def check_health(self) -> None:
         """Raise what is wrong; Serve replaces the replica then."""
         self._whole.desk.models()
         _check_progress(self._whole.desk.is_stuck)
+        if METRICS_PORT in os.environ:  # nobody else asks there whether the service is ready
+            self._whole.observed.metrics.ready(await self._whole.desk.ready())
 
     async def __del__(self) -> None:
         """Write down what waits; Serve calls it before it ends the process."""
@@ -230,11 +233,13 @@ def _deployment(kind: Any, name: str, service: Service, most: int) -> serve.Depl
 
 
 def _begun(spec: str) -> Service:
-    """Return the service, with this process's log where its starter reads it."""
+    """Return the service, with this process's log and counts where they are read."""
     service = Service.model_validate_json(spec)
     pipe = os.environ.get(LOG_PIPE)
     if pipe is not None:
         with suppress(OSError):
             sys.stderr = open(pipe, "w", buffering=1, encoding="utf-8")
     set_up(service.log)
+    if METRICS_PORT in os.environ:
+        scrape_on(int(os.environ[METRICS_PORT]))
     return service

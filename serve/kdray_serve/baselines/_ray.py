@@ -7,8 +7,8 @@ import signal
 import threading
 from types import FrameType
 
+from kdray.served.cluster import SETTINGS
 from kdray_serve.baselines._common import Options
-from kdray_serve.cluster import SETTINGS
 
 
 def serve_on_ray(app: object, given: Options, replicas: int = 1) -> None:

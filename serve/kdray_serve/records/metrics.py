@@ -25,13 +25,13 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.process_collector import ProcessCollector
 
 from kdray import __version__
+from kdray.served.cluster import METRICS_FOLDER
 from kdray_serve.http.visit import Visit
 from kdray_serve.meter import Answered, LineName, Outcome
 from kdray_serve.work import Explained, Key, Predicted
 
 Metric = TypeVar("Metric", Counter, Gauge, Histogram)
 MEDIA_TYPE = CONTENT_TYPE_LATEST
-_SHARED = "PROMETHEUS_MULTIPROC_DIR"
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1)
 _SECONDS = (*_FAST, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -59,16 +59,11 @@ class Metrics:
 
     def text(self) -> bytes:
         """Return all counts in the text format of Prometheus."""
-        if _SHARED not in os.environ:
-            return generate_latest(self._registry)
-        _forget_the_dead(Path(os.environ[_SHARED]))
-        shared = CollectorRegistry()
-        MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
-        return generate_latest(shared)
+        return shared_text() if METRICS_FOLDER in os.environ else generate_latest(self._registry)
 
     def close(self) -> None:
         """Take this process's part out of what its machine has now: queues, models in memory."""
-        if _SHARED in os.environ:
+        if METRICS_FOLDER in os.environ:
             mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
 
     def finished(self, visit: Visit) -> None:
@@ -263,7 +258,7 @@ class Metrics:
         self._audit_failures = self._gauge(
             "audit_failures", "How often the storage has refused lines of the audit log."
         )
-        if _SHARED not in os.environ:
+        if METRICS_FOLDER not in os.environ:
             ProcessCollector(registry=self._registry)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
@@ -282,6 +277,18 @@ class Metrics:
         self, name: str, text: str, buckets: tuple[float, ...], *labels: str
     ) -> Histogram:
         return Histogram(f"kdray_{name}", text, labels, registry=self._registry, buckets=buckets)
+
+
+def shared_text() -> bytes:
+    """Return the counts of all processes that share a folder, in the text format of Prometheus.
+
+    Raises:
+        KeyError: ``PROMETHEUS_MULTIPROC_DIR`` is not set.
+    """
+    _forget_the_dead(Path(os.environ[METRICS_FOLDER]))
+    shared = CollectorRegistry()
+    MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
+    return generate_latest(shared)
 
 
 def _forget_the_dead(folder: Path) -> None:

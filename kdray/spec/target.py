@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from kdray.spec.quantity import amount
 from kdray.spec.strict import Many, Strict
+
+#: Home folder of the user that pods run as; see infra/Dockerfile.
+HOME = "/home/kdray"
+#: Where pods find the job file.
+JOB_FOLDER = "/etc/kdray"
+#: Folders of pods that no volume may cover.
+_TAKEN = ("/", "/tmp", "/dev/shm", HOME, JOB_FOLDER, "/opt/kdray")
+#: What names of variables with secrets end in.
+_SECRET = re.compile(r"(^|_)(SECRET|SECRET_ACCESS_KEY|PASSWORD|TOKEN|API_KEY)$")
+#: Least memory of a pod, MiB: Ray itself takes most of it.
+_LEAST_MIB = 512
+#: Least shared memory, MiB: Ray refuses an object store below 75 MiB.
+_LEAST_SHM_MIB = 96
 
 #: A Kubernetes name: a DNS label.
 Label = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")]
@@ -66,6 +82,12 @@ class Toleration(Strict):
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """Effect of the taint; null: any."""
 
+    @model_validator(mode="after")
+    def _value_of_a_key(self) -> Toleration:
+        if self.key is None and self.value is not None:
+            raise ValueError("a value needs its key")
+        return self
+
 
 class Pods(Strict):
     """What pods ask for, and where they may run."""
@@ -89,6 +111,19 @@ class Pods(Strict):
     spot: bool = False
     """Run on nodes that may be taken away: `spot_selector` and `spot_tolerations` of the target
     apply."""
+
+    @model_validator(mode="after")
+    def _memory_holds_shm(self) -> Pods:
+        if amount(self.memory) < _LEAST_MIB * 2**20:
+            raise ValueError(f"memory {self.memory} is too little: Ray needs {_LEAST_MIB}Mi")
+        if self.shm is not None and not _LEAST_SHM_MIB * 2**20 <= amount(self.shm) < amount(
+            self.memory
+        ):
+            raise ValueError(
+                f"shm {self.shm} has to be {_LEAST_SHM_MIB}Mi at least, and less than memory "
+                f"{self.memory}, of which it is a part"
+            )
+        return self
 
 
 class Group(Pods):
@@ -223,6 +258,33 @@ class Kubernetes(Strict):
     """Volumes of every pod."""
     serving: Serving = Serving()
     """How services are rolled out."""
+
+    @field_validator("environment")
+    @classmethod
+    def _no_secrets(cls, environment: dict[str, str]) -> dict[str, str]:
+        for name in environment:
+            if _SECRET.search(name.upper()):
+                raise ValueError(
+                    f"{name} looks like a secret: put it into a Secret of the namespace and name "
+                    "that in secret_environment"
+                )
+        return environment
+
+    @field_validator("volumes")
+    @classmethod
+    def _volumes_apart(cls, volumes: tuple[Volume, ...]) -> tuple[Volume, ...]:
+        paths = [str(PurePosixPath(volume.path)) for volume in volumes]
+        taken = [path for path in paths if path in _TAKEN or paths.count(path) > 1]
+        if taken:
+            raise ValueError(f"the path {taken[0]} is taken: mount the volume elsewhere")
+        return volumes
+
+    @model_validator(mode="after")
+    def _variables_apart(self) -> Kubernetes:
+        twice = sorted(set(self.environment) & set(self.secret_environment))
+        if twice:
+            raise ValueError(f"{twice[0]} is both in environment and in secret_environment")
+        return self
 
     @model_validator(mode="after")
     def _groups_apart(self) -> Kubernetes:

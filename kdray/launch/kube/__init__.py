@@ -1,0 +1,1 @@
+"""A job as Kubernetes and KubeRay know it."""

@@ -68,6 +68,12 @@ class LaunchError(KdrayError):
     """A place where jobs run does not answer, refuses, or cannot do what a job asks for."""
 
 
+class NeverFits(LaunchError):
+    """A job asks for more than a place can ever give, or is not set up to get it."""
+
+    exit_code = 2
+
+
 class StoreError(KdrayError):
     """Storage cannot be read or written."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -61,11 +62,14 @@ def share_on(nodes: Sequence[Node], resources: Resources, at_once: int) -> Share
     num_fit = sum(fitting(node, cpus, gpus) for node in nodes)
     if num_fit >= at_once:
         return Share(cpus, gpus)
-    have = ", ".join(f"{cpu:g} CPU {gpu:g} GPU" for cpu, gpu in nodes) or "none"
+    have = ", ".join(
+        f"{f'{count} x ' if count > 1 else ''}{cpu:g} CPU {gpu:g} GPU"
+        for (cpu, gpu), count in Counter(nodes).items()
+    )
     raise RunError(
         "resources",
         f"{at_once} at once of {cpus:g} CPU and {gpus:g} GPU each: the cluster has room for "
-        f"{num_fit} (nodes: {have}).",
+        f"{num_fit} (nodes: {have or 'none'}).",
         "Lower workers, search.concurrent, cpus_per_worker or gpus_per_worker; or, where the "
         "cluster grows by itself, set resources.autoscale: true.",
     )

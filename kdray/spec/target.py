@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_network
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from kdray.spec.quantity import amount
 from kdray.spec.strict import Many, Strict
@@ -30,6 +31,8 @@ Label = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")]
 Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
 #: What a container's environment variable may be called.
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+#: A range of addresses, such as 10.0.0.0/8.
+Network = Annotated[str, AfterValidator(lambda value: str(ip_network(value)))]
 #: An environment variable's value; numbers as YAML writes them are taken as text.
 Text = Annotated[
     str, BeforeValidator(lambda value: str(value) if type(value) in (int, float) else value)
@@ -168,14 +171,24 @@ class Route(Strict):
 
     kind: Literal["ingress", "gateway"] = "ingress"
     """An Ingress, or an HTTPRoute of a Gateway."""
-    host: str = Field(min_length=1)
+    host: str = Field(pattern=r"^(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")
     """Host name."""
     class_name: str | None = None
-    """Ingress class, or name of the Gateway."""
+    """Ingress class, where it is not the cluster's default; or name of the Gateway."""
     gateway_namespace: Label | None = None
     """Namespace of the Gateway; null: the target's own."""
     tls_secret: Label | None = None
-    """Secret with the certificate of an Ingress; null: no TLS there."""
+    """Secret with the certificate of an Ingress; null: no TLS there. A Gateway has its own."""
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Route:
+        if self.kind == "gateway" and self.class_name is None:
+            raise ValueError("kind: gateway needs class_name, the name of the Gateway")
+        if self.kind == "gateway" and self.tls_secret is not None:
+            raise ValueError("kind: gateway has no tls_secret: the Gateway has the certificate")
+        if self.kind == "ingress" and self.gateway_namespace is not None:
+            raise ValueError("kind: ingress has no gateway_namespace")
+        return self
 
 
 class Serving(Strict):
@@ -183,7 +196,8 @@ class Serving(Strict):
 
     upgrade: Literal["new_cluster", "incremental", "none"] = "new_cluster"
     """A changed service: a new cluster beside the old that takes over when it is ready; the same
-    with the load moved step by step, which needs `gateway_class`; or not at all."""
+    with the load moved step by step, which needs `gateway_class` and `autoscale`; or on the cluster
+    that runs, as far as Serve can change it, without room for two."""
     gateway_class: str | None = None
     """GatewayClass for `incremental`."""
     step_percent: int = Field(10, ge=1, le=100)
@@ -193,16 +207,33 @@ class Serving(Strict):
     route: Route | None = None
     """The way from outside; null: none."""
     keys: SecretKey | None = None
-    """The API keys (`kdray keys`), by reference; mounted where the spec's `auth.file` is."""
+    """The API keys (`kdray keys`), by reference: the file, or the variable, of the spec's
+    `auth`."""
     allow_from: Many[Label] = ()
-    """Namespaces whose pods may reach the service; empty: the target's own and the route's."""
+    """Namespaces whose pods may reach the service and its metrics; empty: the target's own. That
+    of a Gateway may reach the service anyway; an Ingress controller's has to be named."""
+    allow_networks: Many[Network] = ()
+    """Address ranges that may reach the service, such as those of a cloud's load balancer."""
     min_available: int = Field(1, ge=0)
-    """Pods that voluntary disruptions leave."""
+    """Worker pods that a drained node must leave; 0: no such rule. With only one pod its node
+    cannot be drained."""
 
     @model_validator(mode="after")
     def _gateway(self) -> Serving:
         if self.upgrade == "incremental" and self.gateway_class is None:
             raise ValueError("upgrade: incremental needs gateway_class")
+        if self.upgrade == "incremental" and self.route is not None:
+            raise ValueError("upgrade: incremental has a Gateway of its own: leave out route")
+        return self
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Serving:
+        is_ingress = self.route is not None and self.route.kind == "ingress"
+        if is_ingress and not (self.allow_from or self.allow_networks):
+            raise ValueError(
+                "route: an Ingress needs allow_from with the namespace of its controller, such as "
+                "ingress-nginx, or allow_networks"
+            )
         return self
 
 
@@ -236,8 +267,8 @@ class Kubernetes(Strict):
     storage."""
     deadline_seconds: int | None = Field(None, ge=1)
     """How long a job may take; null: for ever."""
-    keep_seconds: int = Field(3600, ge=0)
-    """How long a finished job stays to be looked at."""
+    keep_seconds: int = Field(60, ge=0)
+    """How long the pods of a finished job stay; its record and what it printed stay on."""
     queue: Label | None = None
     """Kueue's LocalQueue; null: not queued."""
     priority_class: Label | None = None
@@ -284,6 +315,12 @@ class Kubernetes(Strict):
         twice = sorted(set(self.environment) & set(self.secret_environment))
         if twice:
             raise ValueError(f"{twice[0]} is both in environment and in secret_environment")
+        return self
+
+    @model_validator(mode="after")
+    def _growing(self) -> Kubernetes:
+        if self.serving.upgrade == "incremental" and not self.autoscale:
+            raise ValueError("serving.upgrade: incremental needs autoscale: true")
         return self
 
     @model_validator(mode="after")

@@ -1,0 +1,102 @@
+"""An experiment or a suite as a RayJob: a cluster of its own, a driver on its head, retries."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from kdray.launch.kube.cluster import ray_cluster
+from kdray.launch.kube.configmap import PATH, spec_mount
+from kdray.launch.kube.groups import groups_of
+from kdray.launch.kube.labels import ELASTIC, QUEUE, metadata, pod_labels
+from kdray.launch.kube.names import object_name
+from kdray.launch.kube.pods import Extra, pod_template, scratch_mounts
+from kdray.launch.place import LAUNCH, Order
+from kdray.spec import Experiment, Suite
+from kdray.spec.target import HOME, Kubernetes
+
+#: What the driver is.
+ENTRYPOINT = f"kdray run {PATH} --plain"
+#: How often the submitter's pod is made again: it may lose the head for a moment.
+_SUBMITTER_RETRIES = 2
+
+
+def ray_job(order: Order, job: Experiment | Suite, place: Kubernetes) -> dict[str, Any]:
+    """Return the RayJob of an experiment or a suite.
+
+    Raises:
+        LaunchError: Its id is no name for KubeRay.
+    """
+    return {
+        "apiVersion": "ray.io/v1",
+        "kind": "RayJob",
+        "metadata": _metadata(order, place),
+        "spec": {
+            "entrypoint": ENTRYPOINT,
+            # No storage here: KubeRay writes these into a shell command.
+            "metadata": {"kdray.job": order.job, "kdray.id": order.id},
+            "submissionMode": "K8sJobMode",
+            "submitterPodTemplate": _submitter(order, place),
+            "submitterConfig": {"backoffLimit": _SUBMITTER_RETRIES},
+            "backoffLimit": place.retries,
+            "shutdownAfterJobFinishes": True,
+            "ttlSecondsAfterFinished": place.keep_seconds,
+            **(
+                {"activeDeadlineSeconds": place.deadline_seconds} if place.deadline_seconds else {}
+            ),
+            **({"suspend": True} if place.queue else {}),
+            "rayClusterSpec": ray_cluster(order, place, groups_of(job, place), _driver(order)),
+        },
+    }
+
+
+def _metadata(order: Order, place: Kubernetes) -> dict[str, Any]:
+    """Return the RayJob's metadata; a queued one is admitted by Kueue, which then resumes it."""
+    found = metadata(object_name(order), order, place, "job")
+    if place.queue:
+        found["labels"][QUEUE] = place.queue
+        if place.autoscale:
+            found["annotations"][ELASTIC] = "true"
+    return found
+
+
+def _driver(order: Order) -> Extra:
+    """Return what the head has for the driver: the job's file, and the id to write into its state."""
+    return replace(spec_mount(order), environment=({"name": LAUNCH, "value": order.id},))
+
+
+def _submitter(order: Order, place: Kubernetes) -> dict[str, Any]:
+    """Return the pod that hands the driver to Ray and prints what it prints.
+
+    It runs beside the head if it can, where the image is already.
+    """
+    size = {"cpu": "500m", "memory": "512Mi"}
+    container = {
+        "name": "ray-job-submitter",
+        "resources": {"requests": size, "limits": dict(size)},
+        "env": _submitter_environment(place),
+        "volumeMounts": scratch_mounts(),
+    }
+    template = pod_template(place.head, place, pod_labels(order, "submitter"), container)
+    spec = template["spec"]
+    spec["restartPolicy"] = "Never"
+    spec["volumes"] = [volume for volume in spec["volumes"] if volume["name"] == "scratch"]
+    head = {
+        "labelSelector": {"matchLabels": pod_labels(order, "head")},
+        "topologyKey": "kubernetes.io/hostname",
+    }
+    spec["affinity"] = {
+        "podAffinity": {
+            "preferredDuringSchedulingIgnoredDuringExecution": [
+                {"weight": 100, "podAffinityTerm": head}
+            ]
+        }
+    }
+    return template
+
+
+def _submitter_environment(place: Kubernetes) -> list[dict[str, str]]:
+    variables = {"HOME": HOME, "RAY_USAGE_STATS_ENABLED": "0"}
+    if place.auth == "none":
+        variables["RAY_AUTH_MODE"] = "disabled"
+    return [{"name": name, "value": value} for name, value in variables.items()]

@@ -1,0 +1,400 @@
+"""A Kubernetes API server, by the official client: objects as plain dictionaries."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from kdray.errors import LaunchError
+from kdray.launch.kube.refusal import is_kind_unknown, refusal
+from kdray.spec.target import Kubernetes
+
+#: A Kubernetes object, as its JSON.
+Object = dict[str, Any]
+
+#: Who the fields belong to that kdray applies.
+MANAGER = "kdray"
+#: Seconds to connect and to wait for an answer.
+TIMEOUT_S = (10.0, 30.0)
+#: Seconds without a line after which a followed log is asked for again.
+QUIET_S = 60.0
+
+#: Kind -> version of the API in which kdray reads it, and its name in paths.
+KINDS = {
+    "RayJob": ("ray.io/v1", "rayjobs"),
+    "RayCluster": ("ray.io/v1", "rayclusters"),
+    "RayService": ("ray.io/v1", "rayservices"),
+    "ConfigMap": ("v1", "configmaps"),
+    "Event": ("v1", "events"),
+    "Namespace": ("v1", "namespaces"),
+    "Node": ("v1", "nodes"),
+    "PersistentVolumeClaim": ("v1", "persistentvolumeclaims"),
+    "Pod": ("v1", "pods"),
+    "ResourceQuota": ("v1", "resourcequotas"),
+    "Secret": ("v1", "secrets"),
+    "Service": ("v1", "services"),
+    "ServiceAccount": ("v1", "serviceaccounts"),
+    "Deployment": ("apps/v1", "deployments"),
+    "Job": ("batch/v1", "jobs"),
+    "Ingress": ("networking.k8s.io/v1", "ingresses"),
+    "NetworkPolicy": ("networking.k8s.io/v1", "networkpolicies"),
+    "PodDisruptionBudget": ("policy/v1", "poddisruptionbudgets"),
+    "Role": ("rbac.authorization.k8s.io/v1", "roles"),
+    "RoleBinding": ("rbac.authorization.k8s.io/v1", "rolebindings"),
+    "PriorityClass": ("scheduling.k8s.io/v1", "priorityclasses"),
+    "HTTPRoute": ("gateway.networking.k8s.io/v1", "httproutes"),
+    "GatewayClass": ("gateway.networking.k8s.io/v1", "gatewayclasses"),
+    "LocalQueue": ("kueue.x-k8s.io/v1beta1", "localqueues"),
+    "Workload": ("kueue.x-k8s.io/v1beta1", "workloads"),
+    "CustomResourceDefinition": ("apiextensions.k8s.io/v1", "customresourcedefinitions"),
+    "SelfSubjectAccessReview": ("authorization.k8s.io/v1", "selfsubjectaccessreviews"),
+}
+#: Kinds that belong to no namespace.
+_CLUSTER_WIDE = {
+    "CustomResourceDefinition",
+    "GatewayClass",
+    "Namespace",
+    "Node",
+    "PriorityClass",
+    "SelfSubjectAccessReview",
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the API server says.
+
+    Args:
+        status: HTTP status.
+        body: The text.
+    """
+
+    status: int
+    body: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether it did what was asked for."""
+        return 200 <= self.status < 300
+
+    def object(self) -> Object:
+        """Return the body as an object."""
+        found: Object = json.loads(self.body)
+        return found
+
+
+@dataclass(frozen=True)
+class Api:
+    """An API server and a namespace there; made by ``connect``.
+
+    Args:
+        client: The official client's ``ApiClient``.
+        namespace: Where objects are looked for.
+        context: Name of the kubeconfig's context; "in-cluster" without one.
+    """
+
+    client: Any = field(repr=False)
+    namespace: str
+    context: str
+
+    @property
+    def server(self) -> str:
+        """Address of the API server."""
+        return str(self.client.configuration.host)
+
+    @property
+    def where(self) -> str:
+        """The place in words."""
+        return f"Kubernetes {self.context}, namespace {self.namespace}"
+
+    def get(self, kind: str, name: str) -> Object | None:
+        """Return an object, or None where there is none of that name.
+
+        Raises:
+            LaunchError: The kind is not known there, it is forbidden, or there is no answer.
+        """
+        answer = self.ask("GET", self.path(kind, name))
+        if answer.status == 404 and not is_kind_unknown(answer.status, answer.body):
+            return None
+        return self._object(answer, f"read {kind} {name}", kind)
+
+    def list(
+        self, kind: str, labels: str = "", fields: str = "", all: bool = False
+    ) -> list[Object]:
+        """Return the objects of a kind.
+
+        Args:
+            kind: One of ``KINDS``.
+            labels: Label selector.
+            fields: Field selector.
+            all: Of all namespaces.
+
+        Raises:
+            LaunchError: As ``get``.
+        """
+        query = {"labelSelector": labels, "fieldSelector": fields, "limit": "500"}
+        found: list[Object] = []
+        while True:
+            answer = self.ask("GET", self.path(kind, all=all), query=query)
+            page = self._object(answer, f"list {kind}s", kind)
+            found += page.get("items") or []
+            query["continue"] = (page.get("metadata") or {}).get("continue", "")
+            if not query["continue"]:
+                return found
+
+    def apply(self, manifest: Mapping[str, Any], dry_run: bool = False) -> Object:
+        """Create an object or change it to what a manifest says, as field manager ``kdray``.
+
+        Args:
+            manifest: The object; without a namespace it goes to this one.
+            dry_run: Only have it checked.
+
+        Raises:
+            LaunchError: It is refused; what others have set is not overwritten.
+        """
+        kind, name = str(manifest["kind"]), str(manifest["metadata"]["name"])
+        query = {"fieldManager": MANAGER, "fieldValidation": "Strict"}
+        query |= {"dryRun": "All"} if dry_run else {}
+        answer = self.ask(
+            "PATCH",
+            self.path(kind, name, version=str(manifest["apiVersion"])),
+            query=query,
+            body=manifest,
+            headers={"Content-Type": "application/apply-patch+yaml"},
+        )
+        return self._object(answer, f"apply {kind} {name}", kind)
+
+    def create(self, kind: str, body: Mapping[str, Any]) -> Object:
+        """Create an object such as a review, and return it.
+
+        Raises:
+            LaunchError: It is refused.
+        """
+        return self._object(self.ask("POST", self.path(kind), body=body), f"create {kind}", kind)
+
+    def delete(self, kind: str, name: str) -> bool:
+        """Delete an object and, in the background, what it owns; return whether it was there.
+
+        Raises:
+            LaunchError: It is refused.
+        """
+        query = {"propagationPolicy": "Background"}
+        answer = self.ask("DELETE", self.path(kind, name), query=query)
+        if answer.status == 404:
+            return False
+        self._object(answer, f"delete {kind} {name}", kind)
+        return True
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send a request and return the answer, whatever its status.
+
+        Args:
+            method: HTTP method.
+            path: Path on the API server.
+            query: Words of the query; empty ones are left out.
+            body: What is sent, as JSON.
+            headers: Further headers.
+
+        Raises:
+            LaunchError: There is no answer.
+        """
+        with self._reading():
+            response = self._send(method, path, query, body, headers)
+            return Answer(int(response.status), response.read().decode(errors="replace"))
+
+    def log(self, pod: str, container: str, query: Mapping[str, str]) -> Iterator[bytes]:
+        """Yield pieces of a container's log as they come.
+
+        Args:
+            pod: Name of the pod.
+            container: Name of the container.
+            query: Further words of the request, such as ``follow``.
+
+        Raises:
+            LaunchError: The log cannot be read; ``follow`` ends silently when the connection does.
+        """
+        from urllib3.exceptions import HTTPError
+
+        with self._reading():
+            query = {"container": container, **query}
+            response = self._send("GET", f"{self.path('Pod', pod)}/log", query)
+            if response.status != 200:
+                body = response.read().decode(errors="replace")
+                raise refusal(self.where, f"read the log of pod {pod}", response.status, body)
+        try:
+            yield from response.response.stream(2**16)
+        except HTTPError:
+            return  # the reader looks whether there is more, and asks again
+        finally:
+            response.response.close()
+
+    def path(self, kind: str, name: str = "", *, version: str = "", all: bool = False) -> str:
+        """Return the path of a kind's objects, or of one of them."""
+        known, plural = KINDS[kind]
+        version = version or known
+        base = f"/apis/{version}" if "/" in version else f"/api/{version}"
+        inside = "" if kind in _CLUSTER_WIDE or all else f"/namespaces/{self.namespace}"
+        return f"{base}{inside}/{plural}" + (f"/{quote(name)}" if name else "")
+
+    def _object(self, answer: Answer, action: str, kind: str) -> Object:
+        if answer.ok:
+            return answer.object()
+        if is_kind_unknown(answer.status, answer.body):
+            raise LaunchError(
+                self.where,
+                f"cannot {action}: the cluster does not know {kind} ({KINDS[kind][0]}).",
+                _DEFINED_BY.get(kind, ""),
+            )
+        raise refusal(self.where, action, answer.status, answer.body)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        words = urlencode({name: value for name, value in (query or {}).items() if value})
+        sent = {"Accept": "application/json, */*"}
+        sent |= {"Content-Type": "application/json"} if body is not None else {}
+        method, url, known, body, _ = self.client.param_serialize(
+            method,
+            f"{path}?{words}" if words else path,
+            header_params=sent | dict(headers or {}),
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        read_s = QUIET_S if (query or {}).get("follow") else TIMEOUT_S[1]
+        return self.client.call_api(
+            method, url, known, body, _request_timeout=(TIMEOUT_S[0], read_s)
+        )
+
+    def _reading(self) -> _Reading:
+        return _Reading(self.server, self.context)
+
+
+def connect(place: Kubernetes) -> Api:
+    """Return the API server of a target.
+
+    The kubeconfig is that of ``KUBECONFIG`` or ``~/.kube/config``; without one, in a pod, the
+    pod's service account.
+
+    Raises:
+        LaunchError: The client is not installed, or there is no such context.
+    """
+    try:
+        from kubernetes import config
+    except ImportError:
+        raise LaunchError(
+            "kubernetes", "the client is not installed.", "`pip install 'kdray[kubernetes]'`."
+        ) from None
+    files = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    there = any(Path(file).expanduser().is_file() for file in files.split(os.pathsep) if file)
+    if not there and place.context is None and "KUBERNETES_SERVICE_HOST" in os.environ:
+        return _from_pod(place)
+    if not there:
+        problem = f"there is no kubeconfig at {files}."
+        raise LaunchError("kubernetes", problem, "Set KUBECONFIG, or log in to the cluster.")
+    try:
+        contexts, current = config.list_kube_config_contexts(files)
+        chosen = _chosen(place.context, contexts, current)
+        client = config.new_client_from_config(files, context=chosen["name"])
+    except config.ConfigException as error:
+        raise LaunchError(files, f"cannot be used: {error}.", "Log in to the cluster.") from None
+    namespace = place.namespace or chosen["context"].get("namespace") or "default"
+    return Api(_patient(client), namespace, str(chosen["name"]))
+
+
+def _from_pod(place: Kubernetes) -> Api:
+    from kubernetes import client, config
+
+    configuration = client.Configuration()
+    config.load_incluster_config(configuration)
+    own = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+    namespace = place.namespace or (own.read_text().strip() if own.exists() else "default")
+    return Api(_patient(client.ApiClient(configuration)), namespace, "in-cluster")
+
+
+def _chosen(
+    wanted: str | None, contexts: Sequence[Mapping[str, Any]], current: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    if wanted is None:
+        return current
+    for context in contexts:
+        if context["name"] == wanted:
+            return context
+    names = [str(context["name"]) for context in contexts]
+    near = difflib.get_close_matches(wanted, names, 1)
+    remedy = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(names) or 'none'}."
+    raise LaunchError("context", f"the kubeconfig has no context {wanted!r}.", remedy)
+
+
+def _patient(client: Any) -> Any:
+    """Have a client try a lost connection once more, rather than urllib3's three times."""
+    client.configuration.retries = 1
+    return type(client)(configuration=client.configuration)
+
+
+class _Reading:
+    """Turns what the client raises where there is no answer into errors for users."""
+
+    def __init__(self, server: str, context: str) -> None:
+        self._server = server
+        self._context = context
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: Any, trace: Any) -> None:
+        from kubernetes.client import ApiException
+        from urllib3.exceptions import HTTPError
+
+        if not isinstance(error, HTTPError | ApiException):
+            return
+        cause = getattr(error, "reason", None) or error
+        text = f"{type(cause).__name__} {cause}"
+        where = f"Kubernetes {self._context}"
+        if "SSL" in text or "CERTIFICATE" in text:
+            problem = f"the certificate of {self._server} is not accepted: {cause}."
+            raise LaunchError(where, problem, "Log in to the cluster again.") from None
+        problem = f"the API server {self._server} does not answer: {_plain(cause)}."
+        remedy = "Is the cluster up, and its network (VPN) reachable from here?"
+        raise LaunchError(where, problem, remedy) from None
+
+
+def _plain(cause: Any) -> str:
+    text = str(cause)
+    if "Name or service not known" in text or "NameResolution" in type(cause).__name__:
+        return "its name is not known"
+    if "refused" in text:
+        return "connection refused"
+    if "imed out" in text or "imeout" in type(cause).__name__:
+        return "timed out"
+    return text.rpartition(": ")[2].rstrip(".")
+
+
+_KUBERAY = "Install KubeRay's operator: see infra/README.md."
+_KUEUE = "Install Kueue, or leave `queue` out of the target."
+_DEFINED_BY = {
+    "RayJob": _KUBERAY,
+    "RayCluster": _KUBERAY,
+    "RayService": _KUBERAY,
+    "LocalQueue": _KUEUE,
+    "Workload": _KUEUE,
+    "HTTPRoute": "Install the Gateway API, or use `route: {kind: ingress}`.",
+}

@@ -1,0 +1,259 @@
+"""Jobs in a namespace of a Kubernetes cluster, run by KubeRay's operator."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from kdray.errors import LaunchError
+from kdray.launch.kube.client import Api, Object, connect
+from kdray.launch.kube.facts import gather
+from kdray.launch.kube.logs import read_log
+from kdray.launch.kube.service import service_ready_since, service_reason, service_state
+from kdray.launch.kube.stop import ask_driver
+from kdray.launch.kube.trouble import exit_code, reason, since, state
+from kdray.launch.place import OVER, Order, Sent, Sighting
+from kdray.spec import parse_job
+from kdray.spec.target import Kubernetes, Target
+
+#: Kinds of what kdray applies for a job of its own.
+_KINDS = ("RayJob", "RayService")
+#: Labels by which kdray knows its own objects.
+_MINE = "app.kubernetes.io/managed-by=kdray,app.kubernetes.io/part-of=kdray"
+#: Seconds between looks at a job that is being stopped.
+_LOOK_S = 1.0
+
+
+class KubernetesPlace:
+    """A namespace with KubeRay's operator.
+
+    Args:
+        place: The target's place.
+        pause: Waits, seconds.
+        clock: Returns seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        place: Kubernetes,
+        pause: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._place = place
+        self._pause = pause
+        self._clock = clock
+
+    @cached_property
+    def api(self) -> Api:
+        """The API server.
+
+        Raises:
+            LaunchError: The client is not installed, or the kubeconfig has no such context.
+        """
+        return connect(self._place)
+
+    @property
+    def where(self) -> str:
+        """The place in words."""
+        return self.api.where
+
+    def submit(self, order: Order, new: bool = False) -> Sent:
+        """Send a job, or find it running.
+
+        A job whose earlier tries are over gets another name: ``ID-2``, ``ID-3`` ...
+
+        Args:
+            order: The job.
+            new: Send it even if it runs already.
+
+        Raises:
+            LaunchError: The cluster refuses; nothing is left there then.
+        """
+        if order.kind == "Service":
+            return self._serve(order)
+        tries = self._tries(order.id)
+        going = [job for job in tries.values() if state(job) not in OVER]
+        if going and not new:
+            return Sent(self._seen(going[-1]), attached=True)
+        named = replace(order, id=f"{order.id}-{max(tries) + 1}") if tries else order
+        return Sent(self._seen(self._applied(named, "RayJob")), attached=False)
+
+    def jobs(self) -> list[Sighting]:
+        """Return kdray's jobs and services in the namespace, the latest first.
+
+        Raises:
+            LaunchError: The cluster does not answer or refuses.
+        """
+        found = [job for kind in _KINDS for job in self._list(kind)]
+        found.sort(key=lambda job: str(job["metadata"].get("creationTimestamp")), reverse=True)
+        return [self._seen(job) for job in found]
+
+    def look(self, id: str) -> Sighting | None:
+        """Return a job or service by its name, or None where there is none.
+
+        Raises:
+            LaunchError: The cluster does not answer or refuses.
+        """
+        job = self._find(id)
+        return None if job is None else self._seen(job)
+
+    def logs(self, id: str, follow: bool = False) -> Iterator[str]:
+        """Yield what the driver has printed; with ``follow`` until the job is over.
+
+        Raises:
+            LaunchError: There is no such job, or its log cannot be read.
+        """
+        self._needed(id)
+        return read_log(
+            self.api,
+            lambda: self._pods(id),
+            lambda: self._over(id),
+            follow=follow,
+            pause=self._pause,
+        )
+
+    def stop(self, id: str, wait_s: float, tell: Callable[[str], None] | None = None) -> str:
+        """End a job: ask its driver, then delete it after ``wait_s`` seconds.
+
+        Deleting also asks the driver, by KubeRay's operator, and the pods wait for it.
+
+        Args:
+            id: The job.
+            wait_s: How long its driver may take.
+            tell: Takes a sentence on what is being waited for.
+
+        Returns:
+            What was done.
+
+        Raises:
+            LaunchError: There is no such job, or it may not be deleted.
+        """
+        job = self._needed(id)
+        if self._state(job) in OVER:
+            return f"{id} is {self._state(job)}: there is nothing to stop."
+        end = self._clock() + wait_s
+        if job["kind"] == "RayJob" and ask_driver(self.api, job):
+            if tell:
+                tell(f"asked the driver of {id} to stop, waiting up to {wait_s:.0f} s")
+            if self._waited(lambda: self._over(id), end):
+                return f"{id} is stopped. Submit it again to continue."
+        self.api.delete(job["kind"], id)
+        if tell:
+            tell(f"deleted {job['kind']} {id}, waiting until its driver has ended")
+        if not self._waited(lambda: self._find(id) is None, max(end, self._clock() + 15)):
+            raise LaunchError(
+                self.where,
+                f"{id} is marked as deleted, and KubeRay's operator does not end it.",
+                "Is the operator running? `kdray doctor --to` looks.",
+            )
+        again = "Submit it again to continue." if job["kind"] == "RayJob" else ""
+        return f"{id} is stopped and deleted. {again}".rstrip()
+
+    def _serve(self, order: Order) -> Sent:
+        before = self.api.get("RayService", order.id)
+        return Sent(self._seen(self._applied(order, "RayService")), attached=before is not None)
+
+    def _applied(self, order: Order, kind: str) -> Object:
+        """Apply a job's manifests and return its own object; the others are deleted with it."""
+        from kdray.launch.kube.render import manifests
+
+        made: list[Mapping[str, Any]] = []
+        job: Object | None = None
+        rendered = manifests(order, parse_job(order.spec, order.file), _target(self._place))
+        try:
+            for manifest in rendered:
+                known = self.api.get(manifest["kind"], manifest["metadata"]["name"])
+                done = self.api.apply(manifest)
+                made += [] if known else [manifest]
+                job = done if manifest["kind"] == kind else job
+            if job is None:
+                raise LaunchError(order.file, f"no {kind} was made of it.")
+            for manifest in rendered:
+                if manifest["kind"] != kind:
+                    self.api.apply(_owned(manifest, job))
+        except LaunchError:
+            for manifest in reversed(made):
+                self.api.delete(manifest["kind"], manifest["metadata"]["name"])
+            raise
+        return job
+
+    def _tries(self, id: str) -> dict[int, Object]:
+        """Return the RayJobs of an order by the number of the try, in that order."""
+        found = {}
+        for job in self._list("RayJob"):
+            number = re.fullmatch(rf"{re.escape(id)}(?:-(\d{{1,4}}))?", job["metadata"]["name"])
+            if number:
+                found[int(number[1] or 1)] = job
+        return dict(sorted(found.items()))
+
+    def _list(self, kind: str) -> list[Object]:
+        # Items of a list do not say what they are.
+        return [{**job, "kind": kind} for job in self.api.list(kind, labels=_MINE)]
+
+    def _find(self, id: str) -> Object | None:
+        for kind in _KINDS:
+            job = self.api.get(kind, id)
+            if job is not None:
+                return job
+        return None
+
+    def _needed(self, id: str) -> Object:
+        job = self._find(id)
+        if job is None:
+            remedy = "See `kdray jobs --to`; finished jobs are kept for keep_seconds."
+            raise LaunchError(self.where, f"there is no job {id}.", remedy)
+        return job
+
+    def _pods(self, id: str) -> list[Object]:
+        return self.api.list("Pod", labels=f"app.kubernetes.io/instance={id}")
+
+    def _state(self, job: Object) -> Any:
+        return state(job) if job["kind"] == "RayJob" else service_state(job)
+
+    def _over(self, id: str) -> bool:
+        job = self._find(id)
+        return job is None or self._state(job) in OVER
+
+    def _waited(self, done: Callable[[], bool], end: float) -> bool:
+        while not done():
+            if self._clock() >= end:
+                return False
+            self._pause(_LOOK_S)
+        return True
+
+    def _seen(self, job: Object) -> Sighting:
+        metadata, status = job["metadata"], job.get("status") or {}
+        is_job = job["kind"] == "RayJob"
+        now = self._state(job)
+        why = ""
+        if now in ("pending", "running", "failed"):
+            facts = gather(self.api, job, self._clock())
+            why = reason(facts) if is_job else service_reason(facts)
+        info = status.get("rayJobInfo") or {}
+        return Sighting(
+            job=str((metadata.get("annotations") or {}).get("kdray/job") or metadata["name"]),
+            id=str(metadata["name"]),
+            state=now,
+            reason=why,
+            where=self.where,
+            created=since(metadata.get("creationTimestamp")),
+            started=since(info.get("startTime")) if is_job else service_ready_since(job),
+            ended=since(info.get("endTime") or status.get("endTime")) if now in OVER else None,
+            exit_code=exit_code(job) if is_job else None,
+        )
+
+
+def _target(place: Kubernetes) -> Target:
+    tree = {"apiVersion": "kdray/v1", "kind": "Target", "name": "kubernetes"}
+    return Target.model_validate({**tree, "place": place})
+
+
+def _owned(manifest: Mapping[str, Any], job: Object) -> dict[str, Any]:
+    """Return a manifest that Kubernetes deletes together with a job."""
+    owner = {key: job[key] for key in ("apiVersion", "kind")}
+    owner |= {key: job["metadata"][key] for key in ("name", "uid")}
+    return {**manifest, "metadata": {**manifest["metadata"], "ownerReferences": [owner]}}

@@ -58,12 +58,25 @@ def make_order(
     return Order(
         job=job.name,
         kind=job.kind,
-        id=order_id(job.name, spec),
+        id=service_id(job.name) if isinstance(job, Service) else order_id(job.name, spec),
         spec=spec,
         file=str(file),
         storage=_storage(job),
         sets=(*(sets or ()), *(f"{field}={value}" for field, value in changes.items())),
     )
+
+
+def service_id(service: str) -> str:
+    """Return the name of a service at a place: the same after a change, which is an upgrade.
+
+    Args:
+        service: Its name; where this is no name for Kubernetes, a hash keeps it apart from others.
+    """
+    word = _slug(service)
+    if word == service and len(word) <= _NAME:
+        return word
+    code = hashlib.sha256(service.encode()).hexdigest()[:_HASH]
+    return f"{word[:_NAME].rstrip('-')}-{code}"
 
 
 def order_id(job: str, spec: str) -> str:
@@ -73,8 +86,7 @@ def order_id(job: str, spec: str) -> str:
         job: Name of the job.
         spec: The resolved job file.
     """
-    word = re.sub(r"[^a-z0-9]+", "-", job.lower()).strip("-")
-    word = word if word[:1].isalpha() else f"j-{word}"
+    word = _slug(job)
     code = hashlib.sha256(spec.encode()).hexdigest()[:_HASH]
     return f"{word[:_NAME].rstrip('-')}-{code}"
 
@@ -88,6 +100,11 @@ def below(uri: str, name: str) -> str:
 def is_relative(uri: str) -> bool:
     """Return whether a URI is a folder that only this machine knows how to find."""
     return "://" not in uri and not uri.startswith("/")
+
+
+def _slug(name: str) -> str:
+    word = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return word if word[:1].isalpha() else f"j-{word}"
 
 
 def _check_kind(file: str, job: Job, target: Target) -> None:

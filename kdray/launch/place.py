@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from kdray.run.driver import LAUNCH as LAUNCH
+
 #: ``pending``: taken, not begun; ``lost``: it should run, and nothing is heard of it.
 State = Literal["pending", "running", "finished", "failed", "stopped", "lost"]
-#: Environment variable of a driver that a place starts: the job's id there. The driver writes it
-#: into the job's state, so that the state of an earlier run is not taken for that of this one.
-LAUNCH = "KDRAY_LAUNCH"
 #: States in which a job is over.
 OVER: frozenset[State] = frozenset({"finished", "failed", "stopped", "lost"})
 
@@ -24,7 +23,8 @@ class Order:
         kind: ``Experiment``, ``Suite`` or ``Service``.
         id: Name of this work at the place: the job's name and a hash of what is sent, so that the
             same job sent twice has the same id. At most 44 characters of ``[a-z0-9-]``, the first
-            a letter; a place adds ``-2``, ``-3`` ... for a further try.
+            a letter; a place adds ``-2``, ``-3`` ... for a further try. A service's is its name,
+            so that sending it changed is an upgrade.
         spec: The job file as YAML: overrides, environment and the target's storage filled in.
         file: The job file as its user named it.
         storage: URI of the results.
@@ -55,6 +55,9 @@ class Sighting:
         ended: When it was over; None: not yet, or unknown.
         exit_code: Of the driver; None: not over, or unknown.
         storage: URI of its results; empty: unknown.
+        kind: ``Experiment``, ``Suite`` or ``Service``; empty: unknown.
+        process: What drives it, such as a process number or the name of a pod; empty: unknown.
+        log: Path or address under which its log can be seen; empty: none.
     """
 
     job: str
@@ -67,6 +70,9 @@ class Sighting:
     ended: float | None = None
     exit_code: int | None = None
     storage: str = ""
+    kind: str = ""
+    process: str = ""
+    log: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,8 @@ class Sent:
 
 class Place(Protocol):
     """Where jobs run.
+
+    A place sets ``LAUNCH`` to the job's id in the environment of the driver that it starts.
 
     Every method raises ``LaunchError`` where the place does not answer or refuses, with what the
     user can do about it.

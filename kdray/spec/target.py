@@ -7,7 +7,14 @@ from ipaddress import ip_network
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from kdray.spec.quantity import amount
 from kdray.spec.strict import Many, Strict
@@ -196,8 +203,8 @@ class Serving(Strict):
 
     upgrade: Literal["new_cluster", "incremental", "none"] = "new_cluster"
     """A changed service: a new cluster beside the old that takes over when it is ready; the same
-    with the load moved step by step, which needs `gateway_class` and `autoscale`; or on the cluster
-    that runs, as far as Serve can change it, without room for two."""
+    with the load moved step by step, which needs `gateway_class` and `autoscale`; or on the
+    cluster that runs, as far as Serve can change it, without room for two."""
     gateway_class: str | None = None
     """GatewayClass for `incremental`."""
     step_percent: int = Field(10, ge=1, le=100)

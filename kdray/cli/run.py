@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +15,9 @@ from rich.markup import escape
 
 from kdray.cli._output import Json, Sets, SpecFile, console, print_json
 from kdray.plan import experiments_of, read_work
-from kdray.spec import Suite
+from kdray.run.output import LOG_TO_STORAGE, Output
+from kdray.spec import Experiment, Suite
+from kdray.store import Store
 
 
 def register(app: typer.Typer) -> None:
@@ -34,6 +38,14 @@ def register(app: typer.Typer) -> None:
                 "without Ray; results go to STORAGE/smoke.",
             ),
         ] = False,
+        log_to_storage: Annotated[
+            bool,
+            typer.Option(
+                "--log-to-storage",
+                envvar=LOG_TO_STORAGE,
+                help="Keep what is printed in the storage too, as jobs/JOB/log/*.txt.",
+            ),
+        ] = False,
         as_json: Json = False,
     ) -> None:
         """Run a job to its end: train, search, distil, measure, explain, promote.
@@ -41,36 +53,60 @@ def register(app: typer.Typer) -> None:
         Finished steps are passed over; Ctrl-C stops cleanly, and the same command continues. Of a
         suite, every experiment is run, and the published tables are shown beside the measured.
         """
+        signal.signal(signal.SIGTERM, _end)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # `nohup` and `&` may ignore it
         job = read_work(spec, sets)
         # Heavy imports wait until the job file is known to be right.
-        from kdray.cli._progress import Progress
-        from kdray.run.job import run_job
         from kdray.run.smoke import smoke as small
 
         job = small(job) if smoke else job
-        signal.signal(signal.SIGTERM, _interrupt)
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # `nohup` and `&` may ignore it
         options = [*(f"--set={item}" for item in sets or []), *(["--smoke"] if smoke else [])]
         command = shlex.join(["kdray", "run", spec, *options])
-        with Progress(console, plain=plain or as_json) as progress:
-            results = run_job(
-                job,
-                Path(spec).read_text(encoding="utf-8"),
-                [] if as_json else [progress],
-                place=str(Path(spec).absolute()),
-                command=command,
-                here=smoke,
-            )
-        storage = experiments_of(job)[0].storage.uri
-        if as_json:
-            print_json(results)
-        elif isinstance(job, Suite):
-            _conclude_suite(results, storage)
-        else:
-            _conclude(results, storage)
+        with _kept(job) if log_to_storage else nullcontext():
+            _run(job, _Call(spec, command, plain=plain, here=smoke, as_json=as_json))
 
 
-def _interrupt(_signal: int, _frame: Any) -> None:
+@dataclass(frozen=True)
+class _Call:
+    """How the verb was called."""
+
+    spec: str
+    command: str
+    plain: bool
+    here: bool
+    as_json: bool
+
+
+def _run(job: Experiment | Suite, call: _Call) -> None:
+    from kdray.cli._progress import Progress
+    from kdray.run.job import run_job
+
+    with Progress(console, plain=call.plain or call.as_json) as progress:
+        results = run_job(
+            job,
+            Path(call.spec).read_text(encoding="utf-8"),
+            [] if call.as_json else [progress],
+            place=str(Path(call.spec).absolute()),
+            command=call.command,
+            here=call.here,
+        )
+    storage = experiments_of(job)[0].storage.uri
+    if call.as_json:
+        print_json(results)
+    elif isinstance(job, Suite):
+        _conclude_suite(results, storage)
+    else:
+        _conclude(results, storage)
+
+
+def _kept(job: Experiment | Suite) -> Output:
+    """Return the block in which what is printed goes to the job's storage too."""
+    return Output(Store(experiments_of(job)[0].storage.uri), job.name)
+
+
+def _end(_signal: int, _frame: Any) -> None:
+    """End as Ctrl-C does; what asks to end asks once more while the job is being closed."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

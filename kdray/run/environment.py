@@ -21,6 +21,8 @@ SETTINGS = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "600",
     "RAY_AIR_NEW_OUTPUT": "0",
+    # A thread that outlives a stopped session would start or join another one.
+    "RAY_ENABLE_AUTO_CONNECT": "0",
     # glibc gives large buffers back after each step and faults them in again: 1.0-1.6 times the
     # step of a small student. Keeping them costs memory only.
     "MALLOC_MMAP_THRESHOLD_": "8589934592",

@@ -108,9 +108,15 @@ def start(address: str, num_cpus: int | None = None, tries: int = 3) -> None:
             if not left:
                 raise RunError(
                     f"Ray ({address})",
-                    f"does not start or answer: {(str(error).splitlines() or [repr(error)])[0]}",
+                    f"does not start or answer: {_said(error)}",
                     "See `kdray doctor --ray`.",
                 ) from error
+
+
+def _said(error: Exception) -> str:
+    """Return the first line of what Ray says; all where versions differ, which fill several."""
+    lines = (str(error).splitlines() or [repr(error)])[:8]
+    return " ".join(" ".join(lines if lines[0].startswith("Version") else lines[:1]).split())
 
 
 def value_of(reference: Any) -> Any:

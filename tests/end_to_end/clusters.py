@@ -79,7 +79,7 @@ class Cluster:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._port = _free_port()
+        self._port = free_port()
         self.address = f"{get_node_ip_address()}:{self._port}"
         self._all = Processes("RAY_TMPDIR", str(folder))
         self._started: list[subprocess.Popen[bytes]] = []
@@ -116,7 +116,8 @@ class Cluster:
     def _start(self, cpus: int, options: list[str], environment: dict[str, str]) -> None:
         path = self.folder / f"node{len(self._started)}.log"
         common = ["--block", f"--num-cpus={cpus}", f"--object-store-memory={_MEMORY}"]
-        quiet = ["--disable-usage-stats", "--include-dashboard=false"]
+        dashboard = any(option.startswith("--dashboard-port") for option in options)
+        quiet = ["--disable-usage-stats", f"--include-dashboard={str(dashboard).lower()}"]
         with path.open("w") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "ray.scripts.scripts", "start", *common, *options]
@@ -199,7 +200,7 @@ def _config(address: str, head_cpus: int, node_cpus: int, num_nodes: int) -> dic
     }
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])

@@ -115,6 +115,7 @@ def pod_template(
         },
         "containers": [
             {
+                "name": container["name"],
                 "image": place.image,
                 "imagePullPolicy": place.pull_policy,
                 "securityContext": closed(),

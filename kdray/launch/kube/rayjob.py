@@ -61,7 +61,7 @@ def _metadata(order: Order, place: Kubernetes) -> dict[str, Any]:
 
 
 def _driver(order: Order) -> Extra:
-    """Return what the head has for the driver: the job's file, and the id to write into its state."""
+    """Return what the head has for the driver: the job's file, and its id there."""
     return replace(spec_mount(order), environment=({"name": LAUNCH, "value": order.id},))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kdray.errors import LaunchError
-from kdray.launch.place import OVER, Order, Sent, Sighting
+from kdray.launch.place import LAUNCH, OVER, Order, Sent, Sighting
 from kdray.launch.ray_trouble import reason_of, state_of
 from kdray.spec.target import RayCluster
 
@@ -155,13 +155,14 @@ class RayJobs:
             try:
                 self._client.submit_job(
                     # `exec`: signals and the exit code are those of Python, not of a shell.
-                    entrypoint=f"exec {self._place.python} -m kdray.cli.main run {JOB_FILE} "
-                    "--plain",
+                    entrypoint=f"exec env {LAUNCH}={id} {self._place.python} "
+                    f"-m kdray.cli.main run {JOB_FILE} --plain",
                     submission_id=id,
                     runtime_env=sent,
                     metadata={
                         "kdray.job": order.job,
                         "kdray.id": order.id,
+                        "kdray.kind": order.kind,
                         "kdray.storage": order.storage,
                     },
                 )
@@ -215,17 +216,21 @@ class RayJobs:
                     yield new
 
     def _seen(self, details: Any) -> Sighting:
-        state = state_of(details)
+        facts, driver = details.metadata, details.driver_info
+        id = str(details.submission_id)
         return Sighting(
-            job=details.metadata["kdray.job"],
-            id=str(details.submission_id),
-            state=state,
+            job=facts["kdray.job"],
+            id=id,
+            state=state_of(details),
             reason=reason_of(details),
             where=self.where,
             created=_seconds(details.start_time),
             ended=_seconds(details.end_time),
             exit_code=details.driver_exit_code,
-            storage=details.metadata.get("kdray.storage", ""),
+            storage=facts.get("kdray.storage", ""),
+            kind=facts.get("kdray.kind", ""),
+            process=f"{driver.pid} on {driver.node_ip_address}" if driver else "",
+            log=f"{self._address}/#/jobs/{id}",
         )
 
 

@@ -18,6 +18,19 @@ from kdray.spec.target import Kubernetes, RayCluster, Target
 
 Job = Experiment | Suite | Service
 
+#: Said of jobs that do not use what a target could bring up.
+_FIXED = "made for the nodes up from the start: resources.autoscale is false"
+#: What helps where nodes are there only once they are asked for.
+_GROW = (
+    "The target brings up nodes for jobs that wait for them: set resources.autoscale: true, or "
+    "`min` of its groups."
+)
+#: Stage -> what to lower where it finds no room.
+_LOWER = {
+    "search": "search.concurrent, search.workers, resources.cpus_per_worker or gpus_per_worker",
+    "serve": "autoscaling.min_replicas or cpus_per_replica",
+}
+
 
 @dataclass(frozen=True)
 class StageFit:
@@ -81,6 +94,11 @@ def check_fit(job: Job, target: Target) -> list[StageFit]:
     return list(found)
 
 
+def sized(cpus: float, gpus: float) -> str:
+    """Return CPUs and GPUs in words."""
+    return f"{cpus:g} CPU" + (f" and {gpus:g} GPU" if gpus else "")
+
+
 def groups_of(nodes: Iterable[Mapping[str, float]]) -> tuple[Group, ...]:
     """Return the nodes of a cluster that runs already as groups of equal ones.
 
@@ -89,7 +107,7 @@ def groups_of(nodes: Iterable[Mapping[str, float]]) -> tuple[Group, ...]:
     """
     sizes = Counter((node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in nodes)
     return tuple(
-        Group(f"{cpus:g} CPU {gpus:g} GPU", {"CPU": cpus, "GPU": gpus}, count, count)
+        Group(f"nodes of {sized(cpus, gpus)}", {"CPU": cpus, "GPU": gpus}, count, count)
         for (cpus, gpus), count in sizes.items()
     )
 
@@ -129,11 +147,12 @@ def _asked(place: RayCluster) -> tuple[Group, ...]:
 
 
 def _fits(job: Experiment, groups: Sequence[Group], target: Target) -> Iterator[StageFit]:
-    nodes = [group.size for group in groups for _ in range(group.first)]
+    # A head that gives no work counts for none.
+    nodes = [group.size for group in groups if any(group.size) for _ in range(group.first)]
     try:
         demands = demands_of(job, nodes)
     except NeverFits as error:
-        remedy = _GROW if _grows(groups) else _remedy(target)
+        remedy = _GROW if _grows(groups) else _remedy(error.where, target)
         raise NeverFits(f"{error.where} on {target.name}", error.problem, remedy) from None
     # How far a Ray cluster of one's own can grow is not told by its nodes.
     is_open = isinstance(target.place, RayCluster) and job.resources.autoscale
@@ -170,40 +189,31 @@ def _fit(
     )
 
 
-#: Said of jobs that do not use what a target could bring up.
-_FIXED = "made for the nodes up from the start: resources.autoscale is false"
-#: What helps where nodes are there only once they are asked for.
-_GROW = (
-    "The target brings up nodes for jobs that wait for them: set resources.autoscale: true, or "
-    "`min` of its groups."
-)
-
-
 def _grows(groups: Sequence[Group]) -> bool:
     return any(group.most > group.first for group in groups)
 
 
 def _never(demand: Demand, groups: Sequence[Group], target: Target) -> NeverFits:
     share = demand.share
-    each = f"{share.cpus:g} CPU and {share.gpus:g} GPU"
+    each = sized(share.cpus, share.gpus)
     least = demand.count if demand.together else demand.least
     room = least - schedule(groups, share.as_ray(), least).left
     many = f"{least} {demand.what}s of {each} at the same time"
     asks = f"a {demand.what} of {each}" if least == 1 else many
     has = "; ".join(
-        f"{group.name}: {group.most} x {group.size[0]:g} CPU {group.size[1]:g} GPU"
-        for group in groups
+        f"{group.name}: {group.most} x {sized(*group.size)}" for group in groups if any(group.size)
     )
     return NeverFits(
         f"{demand.stage} on {target.name}",
         f"asks for {asks}; there is room for {room if room else 'none'}, with all nodes up "
-        f"({has}).",
-        _remedy(target),
+        f"({has or 'none'}).",
+        _remedy(demand.stage, target),
     )
 
 
-def _remedy(target: Target) -> str:
-    lower = "Lower resources.workers, cpus_per_worker or gpus_per_worker, or search.concurrent"
+def _remedy(stage: str, target: Target) -> str:
+    own = "resources.workers, cpus_per_worker or gpus_per_worker"
+    lower = f"Lower {_LOWER.get(stage, own)}"
     if isinstance(target.place, Kubernetes):
         return f"{lower}, or give the target more or larger `groups`."
-    return f"{lower}, or use a larger cluster: --to."
+    return f"{lower}, or name a larger cluster by --to."

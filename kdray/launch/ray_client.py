@@ -69,6 +69,16 @@ class JobsClient(JobSubmissionClient):  # type: ignore[misc]
             finally:
                 runner.run(pieces.aclose())
 
+    def nodes(self) -> list[dict[str, float]]:
+        """Return the resources of each node that is up."""
+        answer = self._do_request("GET", "/api/v0/nodes?limit=10000")
+        try:
+            rows = answer.json()["data"]["result"]["result"]
+            return [dict(row["resources_total"]) for row in rows if row["state"] == "ALIVE"]
+        except (ValueError, KeyError, TypeError):
+            problem = f"does not tell its nodes (HTTP {answer.status_code})."
+            raise LaunchError(f"Ray at {self._address}", problem) from None
+
     def _version(self) -> str:
         """Return the Ray version of the cluster."""
         answer = self._do_request("GET", "/api/version")

@@ -12,6 +12,7 @@ from typing import Any
 
 from kdray.errors import LaunchError
 from kdray.run.environment import SETTINGS
+from kdray.run.output import LOG_TO_STORAGE
 from kdray.spec.target import RayCluster
 
 #: Name of the job file in the driver's folder.
@@ -40,7 +41,11 @@ def runtime_env(spec: str, place: RayCluster) -> Iterator[dict[str, Any]]:
         work, code = Path(scratch, "work"), Path(scratch, "code")
         work.mkdir()
         (work / JOB_FILE).write_text(spec, encoding="utf-8")
-        settings = {**SETTINGS, "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_S)}
+        settings = {
+            **SETTINGS,
+            LOG_TO_STORAGE: "1",
+            "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_S),
+        }
         sent: dict[str, Any] = {
             "working_dir": str(work),
             "env_vars": {**settings, **place.environment},

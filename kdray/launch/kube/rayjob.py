@@ -12,6 +12,7 @@ from kdray.launch.kube.labels import ELASTIC, QUEUE, metadata, pod_labels
 from kdray.launch.kube.names import object_name
 from kdray.launch.kube.pods import Extra, pod_template, scratch_mounts
 from kdray.launch.place import LAUNCH, Order
+from kdray.run.output import LOG_TO_STORAGE
 from kdray.spec import Experiment, Suite
 from kdray.spec.target import HOME, Kubernetes
 
@@ -61,8 +62,10 @@ def _metadata(order: Order, place: Kubernetes) -> dict[str, Any]:
 
 
 def _driver(order: Order) -> Extra:
-    """Return what the head has for the driver: the job's file, and its id there."""
-    return replace(spec_mount(order), environment=({"name": LAUNCH, "value": order.id},))
+    """Return what the head has for the driver: its job file, its id there, where its log goes."""
+    own = {LAUNCH: order.id, LOG_TO_STORAGE: "1"}
+    environment = tuple({"name": name, "value": value} for name, value in own.items())
+    return replace(spec_mount(order), environment=environment)
 
 
 def _submitter(order: Order, place: Kubernetes) -> dict[str, Any]:

@@ -1,20 +1,38 @@
-"""``JOB|SPEC`` of the verbs that look at a job: which job of which storage is meant."""
+"""``JOB|SPEC|ID`` of the verbs that look at a job: which job of which storage is meant."""
 
 from __future__ import annotations
 
 import difflib
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from kdray.errors import JobError
+from kdray.launch.found import STORAGE as DEFAULT
+from kdray.launch.found import is_file
 from kdray.run.journal import read_state
 from kdray.store import Store
 
 #: A job by its name, or by its job file.
 JobOrSpec = Annotated[
     str, typer.Argument(help="Name of the job, or its job file (YAML).", metavar="JOB|SPEC")
+]
+#: A job by its name, by its job file, or by its id at a place.
+AnyJob = Annotated[
+    str,
+    typer.Argument(
+        help="Name of the job, its job file (YAML), or its id at a place.", metavar="JOB|SPEC|ID"
+    ),
+]
+#: ``--to`` of the verbs that send jobs and look at them.
+To = Annotated[
+    str | None,
+    typer.Option(
+        "--to",
+        metavar="TARGET",
+        help="local, ray, kubernetes, http://HEAD:8265, a target file, or the name of one in "
+        "~/.config/kdray/targets; by default KDRAY_TARGET, or local.",
+    ),
 ]
 #: ``--storage`` of the verbs that look at jobs.
 StorageUri = Annotated[
@@ -25,7 +43,17 @@ StorageUri = Annotated[
         "or `runs`.",
     ),
 ]
-DEFAULT = "runs"
+
+__all__ = [
+    "DEFAULT",
+    "AnyJob",
+    "JobOrSpec",
+    "StorageUri",
+    "To",
+    "find_job",
+    "is_file",
+    "resolve",
+]
 
 
 def find_job(name: str, storage: str | None = None) -> tuple[Store, str, dict[str, Any]]:
@@ -62,11 +90,6 @@ def resolve(name: str, storage: str | None = None) -> tuple[str, str]:
 
     spec = read_work(name)
     return spec.name, storage or experiments_of(spec)[0].storage.uri
-
-
-def is_file(name: str) -> bool:
-    """Return whether ``JOB|SPEC`` names a file: it ends like one, or is there."""
-    return name.endswith((".yaml", ".yml")) or Path(name).is_file()
 
 
 def _is_name(job: str) -> bool:

@@ -1,43 +1,76 @@
-"""``kdray jobs``: the jobs of a storage."""
+"""``kdray jobs``: the jobs of a storage, or of a cluster."""
 
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
 import typer
+from rich.markup import escape
 
-from kdray.cli._jobs import DEFAULT
+from kdray.cli._jobs import StorageUri, To
 from kdray.cli._output import Json, console, print_json, print_table
 from kdray.cli._words import clock
-from kdray.run.journal import list_jobs
-from kdray.store import Store
+from kdray.launch.found import Found
+from kdray.launch.listing import list_found, started
 
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
 
     @app.command()
-    def jobs(
-        storage: Annotated[
-            str, typer.Option("--storage", help="Folder or s3://bucket/prefix of the results.")
-        ] = DEFAULT,
-        as_json: Json = False,
-    ) -> None:
-        """List the jobs of a storage, the latest first."""
-        found = list_jobs(Store(storage))
+    def jobs(to: To = None, storage: StorageUri = None, as_json: Json = False) -> None:
+        """List the jobs of a storage, or of a place, the latest first."""
+        listing = list_found(to, storage)
         if as_json:
-            print_json(found)
-        elif found:
-            rows = [_row(state) for state in found]
-            print_table("", ("job", "state", "step", "started", "took", "job file"), rows)
+            print_json([_facts(found) for found in listing.jobs])
+        elif listing.jobs:
+            _show(listing.jobs)
+        elif storage is None and to is not None:
+            console.print(f"No job was sent to {listing.where} yet.", highlight=False)
         else:
-            console.print(f"No job was started in {storage!r} yet.", highlight=False)
+            console.print(f"No job was started in {listing.where!r} yet.", highlight=False)
+        for note in () if as_json else listing.notes:
+            console.print(escape(f"note: {note}"), style="dim", highlight=False)
 
 
-def _row(state: dict[str, Any]) -> tuple[str, ...]:
-    started = float(state.get("started") or 0)
-    ended = time.time() if state["state"] == "running" else float(state.get("updated") or started)
-    shown = time.strftime("%Y-%m-%d %H:%M", time.localtime(started))
-    facts = (state["job"], state["state"], state.get("step") or "", shown)
-    return (*facts, clock(ended - started), str(state.get("spec") or "").partition("\n")[0])
+def _show(jobs: Sequence[Found]) -> None:
+    here = all(found.is_here for found in jobs)
+    columns = ("job file",) if here else ("where", "id")
+    rows = [(*_row(found), *(_file(found) if here else _place(found))) for found in jobs]
+    print_table("", ("job", "state", "step", "started", "took", *columns), rows)
+    for found in jobs:
+        if not found.is_here and found.reason:
+            said = f"{found.id}: {found.reason}"
+            console.print(escape(said), highlight=False)
+
+
+def _row(found: Found) -> tuple[str, ...]:
+    begun = started(found)
+    shown = time.strftime("%Y-%m-%d %H:%M", time.localtime(begun)) if begun else ""
+    took = clock(_ended(found, begun) - begun) if begun else ""
+    return (found.job, found.state, (found.journal or {}).get("step") or "", shown, took)
+
+
+def _ended(found: Found, begun: float) -> float:
+    if not found.is_over:
+        return time.time()
+    if found.journal is not None:
+        return float(found.journal.get("updated") or begun)
+    return (found.seen.ended if found.seen else None) or begun
+
+
+def _file(found: Found) -> tuple[str]:
+    return (str((found.journal or {}).get("spec") or "").partition("\n")[0],)
+
+
+def _place(found: Found) -> tuple[str, str]:
+    return (found.place.where, "" if found.is_here else found.id)
+
+
+def _facts(found: Found) -> dict[str, Any]:
+    facts: dict[str, Any] = {**(found.journal or {}), "job": found.job, "state": found.state}
+    facts |= {"error": found.reason, "id": found.id, "where": found.place.where}
+    return {**facts, "storage": found.uri, "seen": asdict(found.seen) if found.seen else None}

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import codecs
 import json
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Annotated, Any
+from collections.abc import Iterator
+from typing import Annotated
 
 import typer
 
-from kdray.cli._jobs import JobOrSpec, StorageUri, find_job
+from kdray.cli._jobs import AnyJob, StorageUri, To
+from kdray.cli._output import err
 from kdray.cli._words import Teller
-from kdray.launch.local import log_path
-from kdray.run.journal import read_events, read_state
+from kdray.errors import LaunchError
+from kdray.launch.found import Found, find
+from kdray.run.journal import read_events
 from kdray.store import Store
 
-#: How often a followed log is looked at, seconds.
-LOOK_S = 0.5
+#: How often the events of a job are looked at, seconds: on this machine, and elsewhere.
+LOOK_S = (0.5, 2.0)
 
 
 def register(app: typer.Typer) -> None:
@@ -26,71 +26,63 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def logs(
-        job: JobOrSpec,
+        job: AnyJob,
         follow: Annotated[
             bool, typer.Option("--follow", "-f", help="Go on until the job ends.")
         ] = False,
         events: Annotated[
             bool, typer.Option("--events", help="The events as JSON lines, for programs.")
         ] = False,
+        to: To = None,
         storage: StorageUri = None,
     ) -> None:
         """Show a job's log: what its background process printed, or else its events as lines."""
-        store, name, state = find_job(job, storage)
-        path = log_path(store, name)
-        from_events = events or not _is_log_of(path, state)
-        source = _event_lines(store, name, as_json=events) if from_events else _text(path)
-        _show(source, lambda: follow and _runs(store, name))
-
-
-def _show(source: Callable[[], Iterator[str]], runs: Callable[[], bool]) -> None:
-    """Print what is new in a source, again and again while the job runs, and once more."""
-    while True:
-        more = runs()
-        for text in source():
+        found = find(job, to, storage)
+        source = _events(found, follow, as_json=True) if events else _log(found, follow)
+        for text in source:
             typer.echo(text, nl=False)
-        if not more:
-            return
-        time.sleep(LOOK_S)
 
 
-def _runs(store: Store, job: str) -> bool:
-    state = read_state(store, job)
-    return state is not None and state["state"] == "running"
+def _log(found: Found, follow: bool) -> Iterator[str]:
+    """Yield what the place has of a job's log, or what the storage has of it."""
+    is_empty = True
+    try:
+        for text in found.place.logs(found.id, follow):
+            is_empty = False
+            yield text
+    except LaunchError as error:
+        if not is_empty or found.store is None or found.journal is None:
+            raise
+        err(f"{error} This is what the storage has:")
+    if is_empty and found.store is not None and found.journal is not None:
+        yield from _events(found, follow, as_json=False)
 
 
-def _is_log_of(path: Path, state: dict[str, Any]) -> bool:
-    """Return whether a log was written by the last run: one in the foreground has none."""
-    return path.exists() and path.stat().st_mtime >= float(state.get("started") or 0)
+def _events(found: Found, follow: bool, *, as_json: bool) -> Iterator[str]:
+    """Yield the lines of a job's events, with ``follow`` until it ends."""
+    if found.store is None:
+        problem = f"its storage {found.uri or '(unknown)'} is not seen from this machine."
+        raise LaunchError(found.job, problem, "Leave --events out, or call it where it is seen.")
+    new = _Lines(found.store, found.job, as_json)
+    while follow and not found.is_over:
+        yield from new.lines()
+        time.sleep(LOOK_S[not found.is_here])
+        found = found.again()
+    yield from new.lines()
 
 
-def _text(path: Path) -> Callable[[], Iterator[str]]:
-    """Return a function that yields what a file has grown by."""
-    seen = 0
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")  # a letter may be cut
+class _Lines:
+    """The events of a job as lines, each once."""
 
-    def new() -> Iterator[str]:
-        nonlocal seen
-        with open(path, "rb") as file:
-            file.seek(seen)
-            data = file.read()
-        seen += len(data)
-        yield decoder.decode(data)
+    def __init__(self, store: Store, job: str, as_json: bool) -> None:
+        self._store, self._job, self._as_json = store, job, as_json
+        self._teller = Teller()
+        self._seen = 0
 
-    return new
-
-
-def _event_lines(store: Store, job: str, *, as_json: bool) -> Callable[[], Iterator[str]]:
-    """Return a function that yields the lines of the events that are new."""
-    teller = Teller()
-    seen = 0
-
-    def new() -> Iterator[str]:
-        nonlocal seen
-        found = read_events(store, job)
-        for event in found[seen:]:
-            lines = [json.dumps(event)] if as_json else teller.lines(event)
+    def lines(self) -> Iterator[str]:
+        """Yield the lines that are new."""
+        found = read_events(self._store, self._job)
+        for event in found[self._seen :]:
+            lines = [json.dumps(event)] if self._as_json else self._teller.lines(event)
             yield from (f"{line}\n" for line in lines)
-        seen = len(found)
-
-    return new
+        self._seen = len(found)

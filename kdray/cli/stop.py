@@ -1,4 +1,4 @@
-"""``kdray stop``: end a job that runs on this machine."""
+"""``kdray stop``: end a job, here or on a cluster."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from kdray.cli._jobs import JobOrSpec, StorageUri, find_job
+from kdray.cli._jobs import AnyJob, StorageUri, To
 from kdray.cli._output import Json, console, print_json
-from kdray.launch.local import stop as stop_here
+from kdray.launch.found import find
 
 
 def register(app: typer.Typer) -> None:
@@ -16,7 +16,8 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def stop(
-        job: JobOrSpec,
+        job: AnyJob,
+        to: To = None,
         storage: StorageUri = None,
         wait: Annotated[
             float, typer.Option("--wait", min=0, help="Seconds it may take to stop cleanly.")
@@ -24,14 +25,17 @@ def register(app: typer.Typer) -> None:
         as_json: Json = False,
     ) -> None:
         """Stop a job as Ctrl-C does; running or submitting it again continues it."""
-        store, name, _ = find_job(job, storage)
+        found = find(job, to, storage)
 
         def tell(sentence: str) -> None:
             if not as_json:
-                console.print(sentence, highlight=False)
+                console.print(sentence, markup=False, highlight=False)
 
-        done = stop_here(store, name, wait, tell)
-        if as_json:
-            print_json({"job": name, "done": done})
+        if not found.is_here and found.is_over:
+            done = f"{found.job} is {found.state}: there is nothing to stop."
         else:
-            console.print(done, highlight=False)
+            done = found.place.stop(found.id, wait, tell)
+        if as_json:
+            print_json({"job": found.job, "done": done})
+        else:
+            console.print(done, markup=False, highlight=False)

@@ -1,20 +1,22 @@
-"""``kdray submit``: run a job in the background."""
+"""``kdray submit``: run a job in the background, here or on a cluster."""
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
+from kdray.cli._jobs import To
 from kdray.cli._output import Json, Sets, SpecFile, console, err, print_json
-from kdray.launch.local import Submitted, wait_for
-from kdray.launch.local import submit as submit_here
-from kdray.plan.read import experiments_of, read_work
-from kdray.store import Store
-
-#: Exit codes of ``--wait``, by the state in which the job ended.
-CODES = {"finished": 0, "stopped": 130}
+from kdray.cli._waiting import await_end
+from kdray.launch.found import Found
+from kdray.launch.order import make_order
+from kdray.launch.place import Order
+from kdray.launch.sending import Submission, exit_code, send
+from kdray.launch.targets import find_target
 
 
 def register(app: typer.Typer) -> None:
@@ -24,53 +26,88 @@ def register(app: typer.Typer) -> None:
     def submit(
         spec: SpecFile,
         sets: Sets = None,
+        to: To = None,
         wait: Annotated[
-            bool, typer.Option("--wait", help="Wait for its end; exit 0 only if it finished.")
+            bool,
+            typer.Option(
+                "--wait", help="Follow it to its end; exit 0 only if it finished, 130 if stopped."
+            ),
+        ] = False,
+        new: Annotated[
+            bool, typer.Option("--new", help="Send it even if the same job runs already.")
         ] = False,
         as_json: Json = False,
     ) -> None:
-        """Run a job in the background on this machine; a job that runs already is left alone.
+        """Run a job in the background, here or on a cluster; one that runs already is left alone.
 
-        It lives on when the terminal closes. Its log is kept with its results; where those are
-        in an object store, the log stays on this machine.
+        It lives on when the terminal closes. A job that has ended goes on from what its storage
+        holds. `kdray submit jobs/quickstart.yaml --to http://head:8265 --wait`
         """
-        job = read_work(spec, sets)
-        uri = experiments_of(job)[0].storage.uri
-        submitted = submit_here(spec, sets or ())
+        target = find_target(to)
+        order = make_order(spec, sets, target)
+        submission = send(order, target, new)
         if not as_json:
-            console.print(_told(submitted, uri), highlight=False)
-        state = _awaited(Store(uri), submitted) if wait else {}
+            console.print(escape(_told(submission, order, to)), highlight=False)
+        ended = await_end(submission, quiet=as_json) if wait else None
         if as_json:
-            print_json({**asdict(submitted), **({"end": state} if wait else {})})
-        if wait and state["state"] != "finished":
-            err(f"{job.name}: {state['state']}. {state.get('error') or ''}".rstrip())
-            raise typer.Exit(CODES.get(state["state"], 1))
-        if wait and not as_json:
-            console.print(f"{job.name} is finished.", highlight=False)
+            print_json(_facts(submission, order, ended))
+        if ended is not None:
+            _leave(ended)
 
 
-def _told(submitted: Submitted, uri: str) -> str:
-    job = submitted.job
-    where = "" if uri == "runs" else f" --storage {uri}"
-    if submitted.state == "finished":
-        first = f"{job} is finished."
-    elif submitted.attached:
-        first = f"{job} is already running as process {submitted.pid}; nothing was started."
-    else:
-        first = f"{job} is {submitted.state} as process {submitted.pid}."
-    return (
-        f"{first}\n"
-        f"  follow it: kdray logs -f {job}{where}\n"
-        f"  its steps: kdray status {job}{where}\n"
-        f"  end it:    kdray stop {job}{where}\n"
-        f"  log:       {submitted.log}"
-    )
+def _leave(ended: Found) -> None:
+    """Say how a job ended, and exit as it did."""
+    code = exit_code(ended.state, ended.seen)
+    is_serving = ended.state == "running"
+    if code and not is_serving:
+        err(f"{ended.job}: {ended.state}. {ended.reason}".rstrip())
+        raise typer.Exit(code)
 
 
-def _awaited(store: Store, submitted: Submitted) -> dict[str, Any]:
-    """Return the state in which a job ends."""
-    try:
-        return wait_for(store, submitted)
-    except KeyboardInterrupt:
-        err(f"{submitted.job} is no longer waited for, and goes on.")
-        raise typer.Exit(130) from None
+def _told(submission: Submission, order: Order, to: str | None) -> str:
+    """Return what was sent where, and how to go on."""
+    sent, seen = submission.sent, submission.sent.seen
+    lines = [_first(submission), *(f"  {note}" for note in sent.notes)]
+    if seen.reason and seen.state != "finished":
+        lines.append(f"  {seen.reason}")
+    where = _options(submission.found, order, to)
+    lines += [
+        f"  follow it: kdray logs -f {order.job}{where}",
+        f"  its steps: kdray status {order.job}{where}",
+        f"  end it:    kdray stop {order.job}{where}",
+    ]
+    if not submission.found.is_here:
+        lines.append(f"  results:   {order.storage.partition('?')[0]}")
+    return "\n".join([*lines, *([f"  log:       {seen.log}"] if seen.log else [])])
+
+
+def _first(submission: Submission) -> str:
+    sent, seen = submission.sent, submission.sent.seen
+    who = f" as process {seen.process}" if submission.found.is_here else f" as {seen.id}"
+    at = "" if submission.found.is_here else f" at {submission.found.place.where}"
+    if seen.state == "finished":
+        return f"{seen.job} is finished{at}."
+    if sent.attached:
+        return f"{seen.job} is already {seen.state}{who}{at}; nothing was {_DONE[not at]}."
+    return f"{seen.job} is {seen.state}{who}{at}."
+
+
+_DONE = {True: "started", False: "sent"}
+
+
+def _options(found: Found, order: Order, to: str | None) -> str:
+    """Return the options by which the other verbs find the job."""
+    if not found.is_here:
+        return f" --to {shlex.quote(to)}" if to else ""
+    return "" if order.storage == "runs" else f" --storage {shlex.quote(order.storage)}"
+
+
+def _facts(submission: Submission, order: Order, ended: Found | None) -> dict[str, Any]:
+    sent, seen = submission.sent, submission.sent.seen
+    facts = {**asdict(seen), "attached": sent.attached, "notes": list(sent.notes)}
+    facts["storage"] = order.storage
+    if submission.found.is_here:
+        facts["pid"] = int(seen.process)
+    if ended is not None:
+        facts["end"] = {"state": ended.state, "error": ended.reason}
+    return facts

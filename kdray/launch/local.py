@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kdray.errors import JobError, RunError, StoreError
-from kdray.plan.read import experiments_of, read_work
-from kdray.run.driver import is_alive, is_here
+from kdray.run.driver import LAUNCH, is_alive, is_here
 from kdray.run.journal import close_lost, read_state
 from kdray.store import Store
 
@@ -42,42 +41,33 @@ class Submitted:
     attached: bool
 
 
-def submit(spec: str, sets: Sequence[str] = (), wait_s: float = 60.0) -> Submitted:
-    """Start an experiment or a suite in the background, or find it running.
+def command_of(file: str, sets: Sequence[str] = ()) -> list[str]:
+    """Return the driver of a job file: a process that runs it to its end.
 
     Args:
-        spec: Path of the job file.
+        file: Path of the job file.
         sets: Overrides ``path.to.field=value``.
-        wait_s: How long its driver may take to give its first sign of life.
-
-    Raises:
-        JobError: The job file has problems.
-        RunError: The driver ended at once: with its last lines and its exit code.
-        StoreError: The storage cannot be written.
     """
-    job = read_work(spec, sets)
-    command = [sys.executable, "-u", "-m", "kdray.cli.main", "run", str(Path(spec).resolve())]
-    overrides = [word for item in sets for word in ("--set", item)]
-    return start(
-        [*command, "--plain", *overrides],
-        Store(experiments_of(job)[0].storage.uri),
-        job.name,
-        wait_s,
-    )
+    words = [sys.executable, "-u", "-m", "kdray.cli.main", "run", str(Path(file).resolve())]
+    return [*words, "--plain", *(word for item in sets for word in ("--set", item))]
 
 
 def start(command: Sequence[str], store: Store, job: str, wait_s: float = 60.0) -> Submitted:
-    """Start a job's driver as a process that outlives this one; see ``submit``.
+    """Start a job's driver as a process that outlives this one, or find it running.
 
     Args:
         command: The driver: it writes the job's state, with its process number.
         store: The job's storage.
         job: Name of the job.
         wait_s: How long the first sign of life may take.
+
+    Raises:
+        RunError: The driver ended at once: with its last lines and its exit code.
+        StoreError: The storage cannot be written.
     """
-    running = _running(store, job)
-    if running is not None:
-        return running
+    other = running(store, job)
+    if other is not None:
+        return other
     path = log_path(store, job)
     with _open_log(path) as log:
         before = log.tell()
@@ -87,17 +77,26 @@ def start(command: Sequence[str], store: Store, job: str, wait_s: float = 60.0) 
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # lives on when this terminal closes
+            env={name: value for name, value in os.environ.items() if name != LAUNCH},
         )
     state = _first_sign(driver, store, job, wait_s)
     code = driver.poll()
     if code in (None, 0):
         shown = state or ("starting" if code is None else "finished")
         return Submitted(job, shown, driver.pid, str(path), attached=False)
-    other = _running(store, job)  # the same job may have been started twice in one moment
+    other = running(store, job)  # the same job may have been started twice in one moment
     if other is not None and other.pid != driver.pid:
         return other
     said = "\n".join(tail(path, 20, before)) or "It printed nothing."
     raise RunError(job, f"the driver ended at once with exit code {code}.", f"Log: {path}\n{said}")
+
+
+def running(store: Store, job: str) -> Submitted | None:
+    """Return a job that is being driven, or None."""
+    state = read_state(store, job)
+    if state is None or state["state"] != "running":
+        return None
+    return Submitted(job, "running", int(state["pid"]), str(log_path(store, job)), attached=True)
 
 
 def wait_for(store: Store, submitted: Submitted) -> dict[str, Any]:
@@ -177,13 +176,6 @@ def tail(path: Path, lines: int = 20, start: int = 0) -> list[str]:
         file.seek(start)
         text = file.read().decode(errors="replace")
     return [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]
-
-
-def _running(store: Store, job: str) -> Submitted | None:
-    state = read_state(store, job)
-    if state is None or state["state"] != "running":
-        return None
-    return Submitted(job, "running", int(state["pid"]), str(log_path(store, job)), attached=True)
 
 
 def _open_log(path: Path) -> Any:

@@ -14,6 +14,9 @@ from typing import Any
 from kdray.errors import RunError
 from kdray.store import Store
 
+#: Environment variable of a driver that a place has started: the job's id there. The driver writes
+#: it into the job's state, so that the state of an earlier run is not taken for that of this one.
+LAUNCH = "KDRAY_LAUNCH"
 #: Seconds between two signs of life of a driver, in the lock of its job.
 BEAT_S = 15.0
 #: A driver on another host that gives no sign for so long is taken for dead.

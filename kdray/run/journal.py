@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from kdray.errors import KdrayError, Stopped, StoreError
-from kdray.run.driver import BEAT_S, Claim, is_alive, is_here, is_silent, this_driver
+from kdray.run.driver import BEAT_S, LAUNCH, Claim, is_alive, is_here, is_silent, this_driver
 from kdray.run.lines import Lines, read_lines
 from kdray.store import Store
 
@@ -152,6 +152,7 @@ class Journal:
             if not self._state:
                 self._state = {"job": self.job, "state": "running", **this_driver()}
                 self._state |= {"started": now, "step": "", "error": "", "spec": "", "command": ""}
+                self._state["launch"] = os.environ.get(LAUNCH, "")
             self._state |= {**_plain(changes), "updated": now}
             self._store.write_json(_state(self.job), self._state)
 

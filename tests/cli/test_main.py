@@ -71,7 +71,7 @@ def test_no_verb_at_all_shows_the_help_and_is_wrong_usage(kdray: Kdray) -> None:
     [
         (["nope"], "No such command 'nope'"),
         (["jobs", "--nope"], "No such option: --nope"),
-        (["status"], "Missing argument 'JOB|SPEC'"),
+        (["status"], "Missing argument 'JOB|SPEC|ID'"),
     ],
 )
 def test_wrong_usage_exits_2_and_is_said_on_standard_error(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kdray.errors import JobError, JobErrors, RunError, StoreError
+from kdray.errors import JobError, RunError, StoreError
 from kdray.launch import local
 from kdray.run.journal import Journal, read_state
 from kdray.store import Store
@@ -82,8 +82,8 @@ def test_a_driver_that_is_refused_leads_to_the_one_that_runs(
     first = local.start(command(WAITS, store), store, "tiny")
     drivers.append(first.pid)
     seen = iter([None])  # as if both had been submitted in the same moment
-    real = local._running
-    monkeypatch.setattr(local, "_running", lambda *job: next(seen, real(*job)))
+    real = local.running
+    monkeypatch.setattr(local, "running", lambda *job: next(seen, real(*job)))
     second = local.start(command(WAITS, store), store, "tiny")
     assert (second.pid, second.attached) == (first.pid, True)
 
@@ -179,14 +179,6 @@ def test_a_job_of_another_host_is_stopped_there(store: Store) -> None:
         journal.state(host="elsewhere")
         with pytest.raises(RunError, match="Call `kdray stop tiny` there"):
             local.stop(store, "tiny")
-
-
-def test_a_wrong_job_file_starts_nothing(tmp_path: Path) -> None:
-    spec = tmp_path / "job.yaml"
-    spec.write_text("apiVersion: kdray/v1\nkind: Experiment\nname: tiny\ntecahers: []\n")
-    with pytest.raises(JobErrors, match=r"job\.yaml:4:1"):
-        local.submit(str(spec))
-    assert list(tmp_path.iterdir()) == [spec]
 
 
 def test_a_storage_that_cannot_be_written_is_said_at_once(tmp_path: Path) -> None:

@@ -1,0 +1,341 @@
+"""A job that a user asks for, as its storage and the place where it runs show it."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kdray.errors import JobError, LaunchError, StoreError
+from kdray.launch import targets
+from kdray.launch.here import Here
+from kdray.launch.order import make_order
+from kdray.launch.place import OVER, Order, Place, Sighting, State
+from kdray.launch.record import Launch, launches, read_launch, storage_seen
+from kdray.plan.read import experiments_of, read_job
+from kdray.run.journal import read_state
+from kdray.spec import Service, Target
+from kdray.spec.target import Local
+from kdray.store import Store
+
+#: The storage where nothing names another.
+STORAGE = "runs"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A job and where it is.
+
+    Args:
+        job: Its name.
+        id: Its id at the place.
+        place: Where it runs or ran.
+        uri: URI of its storage; empty: unknown.
+        store: The storage, or None where this machine does not see it.
+        journal: Its ``state.json``, or None where that says nothing of this run.
+        seen: The job as the place shows it, or None where it was not asked or does not know it.
+        launch: What was sent; None: it was started here, or nothing is written of it.
+        notes: What could not be asked, a sentence each.
+    """
+
+    job: str
+    id: str
+    place: Place
+    uri: str
+    store: Store | None
+    journal: dict[str, Any] | None = None
+    seen: Sighting | None = None
+    launch: Launch | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it was started on this machine, or at least not through a place."""
+        return isinstance(self.place, Here)
+
+    @property
+    def state(self) -> State:
+        """Its state, by all that is known."""
+        return merged(self.journal, self.seen)[0]
+
+    @property
+    def reason(self) -> str:
+        """Why it waits or failed."""
+        return merged(self.journal, self.seen)[1]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        return self.state in OVER
+
+    def again(self) -> Found:
+        """Return the job as it is now."""
+        return _looked(replace(self, notes=()))
+
+
+def find(
+    name: str,
+    to: str | None = None,
+    storage: str | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Found:
+    """Return the job that ``JOB|SPEC|ID`` means.
+
+    Args:
+        name: A job's name, the path of its file, or its id at a place.
+        to: The target; None: ``KDRAY_TARGET``, unless a storage is given; else what the launch
+            that is written in the storage says, or this machine.
+        storage: URI of the storage; None: the target's, the file's, or ``runs``.
+        env: The environment; None: the process's.
+
+    Raises:
+        JobError: There is no such job, or a file has problems.
+        LaunchError: The place does not answer, and the storage knows nothing of the job.
+        StoreError: The storage cannot be read, and no place was named.
+    """
+    target = asked_target(to, storage, env)
+    if target is None or isinstance(target.place, Local):
+        return _looked(_named(name, storage or (target.storage if target else None)))
+    return _looked(_sent(name, target, storage))
+
+
+def asked_target(
+    to: str | None, storage: str | None, env: Mapping[str, str] | None = None
+) -> Target | None:
+    """Return the target that the user names, by ``--to`` or ``KDRAY_TARGET``; None: none.
+
+    With a storage but no ``--to`` the launches in that storage decide.
+    """
+    env = os.environ if env is None else env
+    if to is None and (storage is not None or not env.get(targets.DEFAULT)):
+        return None
+    return targets.find_target(to, env)
+
+
+def is_file(name: str) -> bool:
+    """Return whether ``JOB|SPEC`` names a file: it ends like one, or is there."""
+    return name.endswith((".yaml", ".yml")) or Path(name).is_file()
+
+
+def resolve(name: str, storage: str | None = None, target: Target | None = None) -> Order | None:
+    """Return the order that a job file makes for a target, or None where ``name`` is no file.
+
+    Raises:
+        JobErrors: The file has problems.
+    """
+    if not is_file(name):
+        return None
+    if target is not None and not isinstance(target.place, Local):
+        order = make_order(name, (), target)
+        return replace(order, storage=storage or order.storage)
+    job = read_job(name)
+    uri = job.storage if isinstance(job, Service) else experiments_of(job)[0].storage.uri
+    return Order(job.name, job.kind, job.name, "", name, storage or uri)
+
+
+def merged(journal: Mapping[str, Any] | None, seen: Sighting | None) -> tuple[State, str]:
+    """Return state and reason of a job, by what its driver wrote and what the place shows.
+
+    The driver knows best how it ended; the place knows of a driver that was killed, and of one
+    that is still to come.
+
+    Args:
+        journal: The job's state, of this run; None: the driver has not written anything.
+        seen: The job at the place; None: not known there.
+    """
+    if journal is not None and (seen is None or _is_last_word(journal, seen)):
+        reason = str(journal.get("error") or (seen.reason if seen else ""))
+        return journal["state"], reason
+    if seen is not None:
+        return seen.state, seen.reason
+    return "lost", "The place does not know it any more, and it has written nothing."
+
+
+def _is_last_word(journal: Mapping[str, Any], seen: Sighting) -> bool:
+    """Return whether the driver's own words count: the place may be about to try again."""
+    if journal["state"] == "finished":
+        return True
+    return journal["state"] in ("failed", "stopped") and seen.state in OVER
+
+
+def kept(store: Store, job: str, uri: str, kind: str = "") -> Found | None:
+    """Return a job by what its storage holds, as it is now, or None where that knows none.
+
+    Args:
+        store: The storage.
+        job: Name of the job.
+        uri: URI of the storage, as the user wrote it.
+        kind: ``Service``, or empty for any kind.
+    """
+    found = unasked(store, job, uri, kind)
+    return None if found is None else _looked(found)
+
+
+def unasked(store: Store, job: str, uri: str, kind: str = "") -> Found | None:
+    """Return a job by what its storage holds, without asking the place; see ``kept``."""
+    launch = read_launch(store, job, kind)
+    found = _of_launch(store, uri, launch) if launch else None
+    return found or _of_journal(store, uri, job, kind)
+
+
+def _named(name: str, storage: str | None) -> Found:
+    """Return a job by its name or file; the place is the one of its last launch."""
+    order = resolve(name, storage)
+    job, uri = (order.job, order.storage) if order else (name, storage or STORAGE)
+    store = Store(uri)
+    kind = "Service" if order is not None and order.kind == "Service" else ""
+    found = unasked(store, job, uri, kind) if _is_name(job) else None
+    launch = None if found is not None else _by_id(store, job)
+    found = _of_launch(store, uri, launch) if launch is not None else found
+    if found is not None:
+        return found
+    raise JobError(name, f"no job {job!r} was started in {uri!r}.", _remedy(store, job, uri))
+
+
+def _by_id(store: Store, id: str) -> Launch | None:
+    """Return the launch with an id; only ids are long enough to end in a hash."""
+    word, dash, code = id.rpartition("-")
+    if not (word and dash and code.isalnum()):
+        return None
+    return next((launch for launch in launches(store) if launch.id == id), None)
+
+
+def _of_launch(store: Store, uri: str, launch: Launch) -> Found | None:
+    """Return a launched job, or None where it has been run by other means since."""
+    journal, is_later = _journal(store, launch)
+    if is_later:
+        return None
+    place = targets.open_place(launch.target)
+    return Found(launch.order.job, launch.id, place, uri, store, journal, launch=launch)
+
+
+def _of_journal(store: Store, uri: str, job: str, kind: str) -> Found | None:
+    journal = None if kind == "Service" else read_state(store, job)
+    if journal is None:
+        return None
+    return Found(job, job, Here(Local(kind="local"), uri), uri, store, journal)
+
+
+def _journal(store: Store, launch: Launch) -> tuple[dict[str, Any] | None, bool]:
+    """Return the state that a launch's driver has written, and whether a later run has begun."""
+    if launch.order.kind == "Service":
+        return None, False
+    journal = read_state(store, launch.order.job)
+    if journal is None or journal.get("started") == launch.before:
+        return None, False
+    if journal.get("launch", launch.id) == launch.id:
+        return journal, False
+    return None, True
+
+
+def _sent(name: str, target: Target, storage: str | None) -> Found:
+    """Return a job at a place that the user named."""
+    place = targets.open_place(target)
+    order = resolve(name, storage, target)
+    job, uri = (order.job, order.storage) if order else (name, storage or target.storage or "")
+    store = storage_seen(uri, target)
+    kind = order.kind if order else ""
+    notes: list[str] = []
+    found = None
+    if store is not None and _is_name(job):
+        try:
+            found = _written(store, uri, job, target, kind)
+        except StoreError as error:
+            notes.append(str(error))
+            store = None
+    if found is None:
+        found = _there(place, target, job, order)
+    if found is None and store is not None and _is_name(job):
+        found = _of_journal(store, uri, job, kind)
+    if found is None:
+        raise _unknown(name, place)
+    return replace(found, notes=(*notes, *found.notes))
+
+
+def _written(store: Store, uri: str, job: str, target: Target, kind: str) -> Found | None:
+    """Return the job whose launch at this target is written in the storage."""
+    launch = read_launch(store, job, kind) or _by_id(store, job)
+    if launch is None or launch.target.place != target.place:
+        return None
+    return _of_launch(store, uri, launch)
+
+
+def _there(place: Place, target: Target, job: str, order: Order | None) -> Found | None:
+    """Return the job as the place lists it: by its id, or the latest of its name."""
+    listed = place.jobs()
+    wanted = {job, order.id} if order else {job}
+    same = [seen for seen in listed if seen.id in wanted]
+    same += sorted(
+        (seen for seen in listed if seen.job == job and _fits(seen, order)),
+        key=lambda seen: seen.kind == "Service",
+    )
+    if not same:
+        return None
+    seen = same[0]
+    uri = seen.storage or (order.storage if order else target.storage or "")
+    return Found(seen.job, seen.id, place, uri, storage_seen(uri, target), seen=seen)
+
+
+def _fits(seen: Sighting, order: Order | None) -> bool:
+    if order is None or not seen.kind:
+        return True
+    return (seen.kind == "Service") == (order.kind == "Service")
+
+
+def _looked(found: Found) -> Found:
+    """Return a job with what storage and place say now; the place is asked if it may know more."""
+    notes = list(found.notes)
+    journal = found.journal
+    try:
+        journal = _now(found)
+    except StoreError as error:
+        notes.append(str(error))
+    found = replace(found, journal=journal, notes=tuple(notes))
+    if found.is_here or (journal is not None and journal["state"] == "finished"):
+        return found
+    try:
+        return replace(found, seen=found.place.look(found.id))
+    except LaunchError as error:
+        if journal is None and found.seen is None:
+            raise
+        return replace(found, notes=(*notes, str(error)))
+
+
+def _now(found: Found) -> dict[str, Any] | None:
+    if found.store is None:
+        return None
+    if found.launch is not None:
+        return _journal(found.store, found.launch)[0]
+    journal = None if _is_service(found) else read_state(found.store, found.job)
+    if found.is_here or journal is None:
+        return journal
+    return journal if journal.get("launch") == found.id else None
+
+
+def _is_service(found: Found) -> bool:
+    return found.seen is not None and found.seen.kind == "Service"
+
+
+def _is_name(job: str) -> bool:
+    return bool(job) and "/" not in job and not job.startswith(".")
+
+
+def _unknown(name: str, place: Place) -> JobError:
+    close = _close(name, [word for seen in place.jobs() for word in (seen.job, seen.id)])
+    return JobError(name, f"{place.where} knows no such job.", close or "See `kdray jobs --to`.")
+
+
+def _remedy(store: Store, job: str, uri: str) -> str:
+    close = _close(job, store.list("jobs"))
+    shown = "" if uri == STORAGE else f" --storage {uri}"
+    return close or (
+        f"See `kdray jobs{shown}`; --storage names another storage, --to a place it was sent to."
+    )
+
+
+def _close(name: str, names: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"Did you mean {close[0]!r}?" if close else ""

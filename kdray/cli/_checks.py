@@ -14,14 +14,11 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from kdray.errors import KdrayError
+from kdray.launch.check import Check
 from kdray.store import Store
-
-State = Literal["ok", "note", "warn", "fail"]
 
 #: What is imported -> the distribution it comes from.
 LIBRARIES = {
@@ -44,16 +41,6 @@ GIB = 2**30
 PORT = 8000
 
 
-@dataclass(frozen=True)
-class Check:
-    """One finding: ``note`` informs, ``warn`` may hurt, ``fail`` has to be mended."""
-
-    name: str
-    state: State
-    fact: str
-    remedy: str = ""
-
-
 def checks(storage: str, *, libraries: bool, ray: bool) -> Iterator[Check]:
     """Yield the findings, each as soon as it is known.
 
@@ -66,7 +53,7 @@ def checks(storage: str, *, libraries: bool, ray: bool) -> Iterator[Check]:
     yield _memory(Path("/proc/meminfo"))
     yield _shared_memory(Path("/dev/shm"))
     yield _disk(storage)
-    yield _storage(storage)
+    yield storage_check(storage)
     yield _port(PORT)
     yield _authentication()
     yield _allocator()
@@ -77,6 +64,33 @@ def checks(storage: str, *, libraries: bool, ray: bool) -> Iterator[Check]:
         yield _torch()
     if ray:
         yield _ray()
+
+
+def storage_check(uri: str) -> Check:
+    """Return whether a storage can be written from here; nothing is left there."""
+    probe = f".doctor-{uuid.uuid4().hex[:8]}"
+    was_there = "://" in uri or Path(uri).exists()
+    try:
+        store = Store(uri)
+        store.write(probe, b"kdray")
+        read = store.read(probe)
+        store.delete(probe)
+        decides = store.decides(probe)
+        store.delete(probe)
+    except (KdrayError, OSError) as error:
+        remedy = "Name another with --storage, or check its rights and credentials."
+        return Check("storage", "fail", str(error), remedy)
+    if not was_there:
+        Path(uri).rmdir()
+    if read != b"kdray":
+        return Check(
+            "storage", "fail", f"{store.called()} does not give back what was written to it."
+        )
+    if not decides:
+        problem = "its server ignores If-None-Match: two writers at once overwrite each other"
+        remedy = "Use a server that knows conditional writes, or a shared folder."
+        return Check("storage", "warn", f"{store.called()}: {problem}", remedy)
+    return Check("storage", "ok", f"{store.called()} can be written")
 
 
 def _python() -> Check:
@@ -114,32 +128,6 @@ def _disk(storage: str) -> Check:
     if free < 2:
         return Check("disk", "warn", f"{free:.1f} GiB free at {place}", "Free some space there.")
     return Check("disk", "ok", f"{free:.0f} GiB free at {place}")
-
-
-def _storage(uri: str) -> Check:
-    probe = f".doctor-{uuid.uuid4().hex[:8]}"
-    was_there = "://" in uri or Path(uri).exists()
-    try:
-        store = Store(uri)
-        store.write(probe, b"kdray")
-        read = store.read(probe)
-        store.delete(probe)
-        decides = store.decides(probe)
-        store.delete(probe)
-    except (KdrayError, OSError) as error:
-        remedy = "Name another with --storage, or check its rights and credentials."
-        return Check("storage", "fail", str(error), remedy)
-    if not was_there:
-        Path(uri).rmdir()
-    if read != b"kdray":
-        return Check(
-            "storage", "fail", f"{store.called()} does not give back what was written to it."
-        )
-    if not decides:
-        problem = "its server ignores If-None-Match: two writers at once overwrite each other"
-        remedy = "Use a server that knows conditional writes, or a shared folder."
-        return Check("storage", "warn", f"{store.called()}: {problem}", remedy)
-    return Check("storage", "ok", f"{store.called()} can be written")
 
 
 def _port(port: int) -> Check:

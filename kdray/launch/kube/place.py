@@ -14,7 +14,6 @@ from kdray.launch.kube.client import Api, Object, connect
 from kdray.launch.kube.facts import gather
 from kdray.launch.kube.logs import read_log
 from kdray.launch.kube.service import service_ready_since, service_reason, service_state
-from kdray.launch.kube.stop import ask_driver
 from kdray.launch.kube.trouble import exit_code, reason, since, state
 from kdray.launch.place import OVER, Order, Sent, Sighting
 from kdray.spec import parse_job
@@ -79,6 +78,7 @@ class KubernetesPlace:
         going = [job for job in tries.values() if state(job) not in OVER]
         if going and not new:
             return Sent(self._seen(going[-1]), attached=True)
+        self._only(order, tries)
         named = replace(order, id=f"{order.id}-{max(tries) + 1}") if tries else order
         return Sent(self._seen(self._applied(named, "RayJob")), attached=False)
 
@@ -117,41 +117,39 @@ class KubernetesPlace:
         )
 
     def stop(self, id: str, wait_s: float, tell: Callable[[str], None] | None = None) -> str:
-        """End a job: ask its driver, then delete it after ``wait_s`` seconds.
-
-        Deleting also asks the driver, by KubeRay's operator, and the pods wait for it.
+        """End a job by deleting it: KubeRay's operator asks the driver, and the pods wait for it.
 
         Args:
             id: The job.
-            wait_s: How long its driver may take.
+            wait_s: How long to wait until it has ended; its pods are killed after their own time.
             tell: Takes a sentence on what is being waited for.
 
         Returns:
             What was done.
 
         Raises:
-            LaunchError: There is no such job, or it may not be deleted.
+            LaunchError: There is no such job, it may not be deleted, or the operator does not act.
         """
         job = self._needed(id)
-        if self._state(job) in OVER:
-            return f"{id} is {self._state(job)}: there is nothing to stop."
-        end = self._clock() + wait_s
-        if job["kind"] == "RayJob" and ask_driver(self.api, job):
-            if tell:
-                tell(f"asked the driver of {id} to stop, waiting up to {wait_s:.0f} s")
-            if self._waited(lambda: self._over(id), end):
-                return f"{id} is stopped. Submit it again to continue."
+        is_job = job["kind"] == "RayJob"
+        if is_job and state(job) in OVER and "deletionTimestamp" not in job["metadata"]:
+            return f"{id} is {state(job)}: there is nothing to stop."
         self.api.delete(job["kind"], id)
         if tell:
-            tell(f"deleted {job['kind']} {id}, waiting until its driver has ended")
-        if not self._waited(lambda: self._find(id) is None, max(end, self._clock() + 15)):
-            raise LaunchError(
-                self.where,
-                f"{id} is marked as deleted, and KubeRay's operator does not end it.",
-                "Is the operator running? `kdray doctor --to` looks.",
-            )
-        again = "Submit it again to continue." if job["kind"] == "RayJob" else ""
-        return f"{id} is stopped and deleted. {again}".rstrip()
+            tell(f"deleted {job['kind']} {id}, waiting up to {wait_s:.0f} s for its pods")
+        end = self._clock() + wait_s
+        while (left := self._find(id)) is not None or self._pods(id):
+            if self._clock() < end:
+                self._pause(_LOOK_S)
+            elif left is None:
+                return f"{id} is deleted; its pods are still ending."
+            else:
+                raise LaunchError(
+                    self.where,
+                    f"{id} is marked as deleted, and KubeRay's operator does not end it.",
+                    "Is the operator running? `kdray doctor --to` looks.",
+                )
+        return f"{id} is stopped. Submit it again to continue." if is_job else f"{id} is deleted."
 
     def _serve(self, order: Order) -> Sent:
         before = self.api.get("RayService", order.id)
@@ -163,7 +161,8 @@ class KubernetesPlace:
 
         made: list[Mapping[str, Any]] = []
         job: Object | None = None
-        rendered = manifests(order, parse_job(order.spec, order.file), _target(self._place))
+        target = Target(apiVersion="kdray/v1", kind="Target", name="kubernetes", place=self._place)
+        rendered = manifests(order, parse_job(order.spec, order.file), target)
         try:
             for manifest in rendered:
                 known = self.api.get(manifest["kind"], manifest["metadata"]["name"])
@@ -180,6 +179,20 @@ class KubernetesPlace:
                 self.api.delete(manifest["kind"], manifest["metadata"]["name"])
             raise
         return job
+
+    def _only(self, order: Order, tries: Mapping[int, Object]) -> None:
+        """Refuse a job whose name runs with other settings: its lock would refuse it later."""
+        own = {job["metadata"]["name"] for job in tries.values()}
+        for job in self._list("RayJob"):
+            name = job["metadata"]["name"]
+            marks = (_told(job, "kdray/job"), _told(job, "kdray/storage"))
+            if name in own or marks != (order.job, order.storage) or state(job) in OVER:
+                continue
+            raise LaunchError(
+                order.job,
+                f"runs already in {self.where}, with other settings, as {name}.",
+                f"End it first, `kdray stop {name}`, or give this job another name.",
+            )
 
     def _tries(self, id: str) -> dict[int, Object]:
         """Return the RayJobs of an order by the number of the try, in that order."""
@@ -204,7 +217,7 @@ class KubernetesPlace:
     def _needed(self, id: str) -> Object:
         job = self._find(id)
         if job is None:
-            remedy = "See `kdray jobs --to`; finished jobs are kept for keep_seconds."
+            remedy = "See `kdray jobs --to`."
             raise LaunchError(self.where, f"there is no job {id}.", remedy)
         return job
 
@@ -218,13 +231,6 @@ class KubernetesPlace:
         job = self._find(id)
         return job is None or self._state(job) in OVER
 
-    def _waited(self, done: Callable[[], bool], end: float) -> bool:
-        while not done():
-            if self._clock() >= end:
-                return False
-            self._pause(_LOOK_S)
-        return True
-
     def _seen(self, job: Object) -> Sighting:
         metadata, status = job["metadata"], job.get("status") or {}
         is_job = job["kind"] == "RayJob"
@@ -235,7 +241,7 @@ class KubernetesPlace:
             why = reason(facts) if is_job else service_reason(facts)
         info = status.get("rayJobInfo") or {}
         return Sighting(
-            job=str((metadata.get("annotations") or {}).get("kdray/job") or metadata["name"]),
+            job=_told(job, "kdray/job") or str(metadata["name"]),
             id=str(metadata["name"]),
             state=now,
             reason=why,
@@ -244,12 +250,12 @@ class KubernetesPlace:
             started=since(info.get("startTime")) if is_job else service_ready_since(job),
             ended=since(info.get("endTime") or status.get("endTime")) if now in OVER else None,
             exit_code=exit_code(job) if is_job else None,
+            storage=_told(job, "kdray/storage"),
         )
 
 
-def _target(place: Kubernetes) -> Target:
-    tree = {"apiVersion": "kdray/v1", "kind": "Target", "name": "kubernetes"}
-    return Target.model_validate({**tree, "place": place})
+def _told(job: Object, annotation: str) -> str:
+    return str((job["metadata"].get("annotations") or {}).get(annotation) or "")
 
 
 def _owned(manifest: Mapping[str, Any], job: Object) -> dict[str, Any]:

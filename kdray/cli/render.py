@@ -30,7 +30,8 @@ def register(app: typer.Typer) -> None:
             typer.Option(
                 "--to",
                 metavar="TARGET",
-                help="Target of Kubernetes: a file or a name.",
+                help="Target of Kubernetes, a file or a name; by default KDRAY_TARGET, or "
+                "kubernetes.",
             ),
         ] = None,
         out: Annotated[

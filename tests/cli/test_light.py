@@ -28,6 +28,7 @@ main()
     "words",
     [
         "validate jobs/quickstart.yaml",
+        "render jobs/quickstart.yaml --to cluster/targets/local.yaml",
         "schema",
         "methods --json",
         "explainers --json",

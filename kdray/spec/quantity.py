@@ -20,7 +20,7 @@ _FACTORS = {
 
 def amount(quantity: str) -> Decimal:
     """Return a quantity as a number: bytes of memory or disk, or CPUs."""
-    digits = quantity.rstrip("mkMGTi")
+    digits = quantity.rstrip("mkKMGTi")
     return Decimal(digits) * _FACTORS[quantity[len(digits) :]]
 
 

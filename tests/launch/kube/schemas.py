@@ -235,7 +235,7 @@ def _pod(pod: Mapping[str, Any], place: str) -> Iterator[str]:
         ):
             yield f"{place}: {volume} is no volume with a name and one source"
     for container in (*spec["containers"], *spec.get("initContainers", ())):
-        yield from _container(container, volumes, f"{place}.{container['name']}")
+        yield from _container(container, volumes, f"{place}.{container.get('name')}")
 
 
 def _container(container: Mapping[str, Any], volumes: list[str], place: str) -> Iterator[str]:
@@ -269,9 +269,9 @@ def open_doors(pod: Mapping[str, Any]) -> list[str]:
     for container in (*spec["containers"], *spec.get("initContainers", ())):
         own = container.get("securityContext", {})
         if own.get("allowPrivilegeEscalation") is not False or own.get("privileged"):
-            found.append(f"{container['name']}: privileges")
+            found.append(f"{container.get('name')}: privileges")
         if own.get("capabilities") != {"drop": ["ALL"]}:
-            found.append(f"{container['name']}: capabilities")
+            found.append(f"{container.get('name')}: capabilities")
         if own.get("readOnlyRootFilesystem") is not True:
-            found.append(f"{container['name']}: root file system")
+            found.append(f"{container.get('name')}: root file system")
     return found

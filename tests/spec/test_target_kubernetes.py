@@ -1,0 +1,42 @@
+"""Targets of Kubernetes that no pod could follow are refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from kdray.spec.target import Kubernetes
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"head": {"memory": "100Mi"}}, "memory 100Mi is too little"),
+        ({"head": {"memory": "4Gi", "shm": "4Gi"}}, "less than memory 4Gi"),
+        ({"head": {"memory": "4Gi", "shm": "50Mi"}}, "96Mi at least"),
+        ({"head": {"tolerations": [{"value": "x"}]}}, "a value needs its key"),
+        ({"environment": {"AWS_SECRET_ACCESS_KEY": "x"}}, "looks like a secret"),
+        ({"environment": {"DB_PASSWORD": "x"}}, "looks like a secret"),
+        ({"environment": {"token": "x"}}, "looks like a secret"),
+        ({"volumes": [{"claim": "a", "path": "/tmp/"}]}, "/tmp is taken"),
+        (
+            {"volumes": [{"claim": "a", "path": "/d"}, {"claim": "b", "path": "/d/"}]},
+            "/d is taken",
+        ),
+        (
+            {"environment": {"A": "1"}, "secret_environment": {"A": {"secret": "s", "key": "k"}}},
+            "A is both",
+        ),
+    ],
+)
+def test_a_target_that_pods_cannot_follow_is_refused(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Kubernetes.model_validate({"kind": "kubernetes", **fields})
+
+
+@pytest.mark.parametrize("name", ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ACCESS_KEY_ID", "MONKEY"])
+def test_a_variable_that_only_sounds_like_a_secret_is_taken(name: str) -> None:
+    place = Kubernetes.model_validate({"kind": "kubernetes", "environment": {name: "x"}})
+    assert place.environment == {name: "x"}

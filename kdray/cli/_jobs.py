@@ -7,10 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from kdray.errors import JobError
+from kdray.errors import JobError, LaunchError
 from kdray.launch.found import STORAGE as DEFAULT
-from kdray.launch.found import is_file
+from kdray.launch.found import asked_target, find, is_file
+from kdray.launch.found import resolve as order_of
+from kdray.launch.record import storage_seen
 from kdray.run.journal import read_state
+from kdray.spec.target import Local
 from kdray.store import Store
 
 #: A job by its name, or by its job file.
@@ -53,6 +56,7 @@ __all__ = [
     "find_job",
     "is_file",
     "resolve",
+    "storage_of",
 ]
 
 
@@ -90,6 +94,33 @@ def resolve(name: str, storage: str | None = None) -> tuple[str, str]:
 
     spec = read_work(name)
     return spec.name, storage or experiments_of(spec)[0].storage.uri
+
+
+def storage_of(name: str, to: str | None, storage: str | None) -> str | None:
+    """Return the URI of the storage that holds a job's results; None: the job file's, or ``runs``.
+
+    Args:
+        name: A job's name, the path of its file, or its id at a place.
+        to: The target that was named.
+        storage: URI of the storage that was named.
+
+    Raises:
+        LaunchError: This machine does not see that storage, or the place does not answer.
+    """
+    target = asked_target(to, storage)
+    if storage is not None or target is None:
+        return storage
+    if isinstance(target.place, Local):
+        return target.storage
+    order = order_of(name, None, target)
+    uri = order.storage if order else target.storage or find(name, to).uri
+    if storage_seen(uri, target) is None:
+        remedy = (
+            "Look where it is seen, or use a storage that all see, such as s3://bucket/prefix."
+        )
+        problem = f"its results are in {uri or 'a storage that is not known'}, not seen from here."
+        raise LaunchError(name, problem, remedy)
+    return uri
 
 
 def _is_name(job: str) -> bool:

@@ -67,10 +67,10 @@ def _file(found: Found) -> tuple[str]:
 
 
 def _place(found: Found) -> tuple[str, str]:
-    return (found.place.where, "" if found.is_here else found.id)
+    return (found.where, "" if found.is_here else found.id)
 
 
 def _facts(found: Found) -> dict[str, Any]:
     facts: dict[str, Any] = {**(found.journal or {}), "job": found.job, "state": found.state}
-    facts |= {"error": found.reason, "id": found.id, "where": found.place.where}
+    facts |= {"error": found.reason, "id": found.id, "where": found.where}
     return {**facts, "storage": found.uri, "seen": asdict(found.seen) if found.seen else None}

@@ -15,6 +15,7 @@ from kdray.cli._words import Teller
 from kdray.errors import LaunchError
 from kdray.launch.found import Found, find
 from kdray.run.journal import read_events
+from kdray.run.output import stored_log
 from kdray.store import Store
 
 #: How often the events of a job are looked at, seconds: on this machine, and elsewhere.
@@ -48,13 +49,24 @@ def _log(found: Found, follow: bool) -> Iterator[str]:
     is_empty = True
     try:
         for text in found.place.logs(found.id, follow):
-            is_empty = False
+            is_empty = is_empty and not text
             yield text
     except LaunchError as error:
         if not is_empty or found.store is None or found.journal is None:
             raise
         err(f"{error} This is what the storage has:")
     if is_empty and found.store is not None and found.journal is not None:
+        yield from _kept(found, found.store, follow)
+
+
+def _kept(found: Found, store: Store, follow: bool) -> Iterator[str]:
+    """Yield the log that a cluster's driver has kept, or else the events as lines."""
+    log = () if found.is_here else stored_log(store, found.job)
+    is_empty = True
+    for text in log:
+        is_empty = False
+        yield text
+    if is_empty:
         yield from _events(found, follow, as_json=False)
 
 

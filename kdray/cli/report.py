@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from kdray.cli._jobs import JobOrSpec, StorageUri
+from kdray.cli._jobs import JobOrSpec, StorageUri, To, storage_of
 from kdray.cli._output import Json, console, print_json
 from kdray.cli._results import find_results, find_suite
 from kdray.errors import StoreError
@@ -21,6 +21,7 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def report(
         job: JobOrSpec,
+        to: To = None,
         storage: StorageUri = None,
         out: Annotated[
             str | None,
@@ -35,7 +36,7 @@ def register(app: typer.Typer) -> None:
 
         The file needs nothing beside itself: it can be mailed, archived and printed.
         """
-        name, store, html = _written(job, storage)
+        name, store, html = _written(job, storage_of(job, to, storage))
         file = f"jobs/{name}/report.html"
         if out is None:
             store.write(file, html)

@@ -11,7 +11,7 @@ from rich.console import JustifyMethod
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from kdray.cli._jobs import JobOrSpec, StorageUri
+from kdray.cli._jobs import JobOrSpec, StorageUri, To, storage_of
 from kdray.cli._output import Json, console, print_json
 from kdray.cli._results import find_results, find_suite, split_of
 from kdray.errors import JobError
@@ -32,8 +32,9 @@ def register(app: typer.Typer) -> None:
     """Add the verb."""
 
     @app.command()
-    def results(
+    def results(  # noqa: PLR0913 - one argument for each option
         job: JobOrSpec,
+        to: To = None,
         storage: StorageUri = None,
         split: Annotated[
             str | None,
@@ -52,6 +53,7 @@ def register(app: typer.Typer) -> None:
         """
         if as_json + as_csv + as_markdown > 1:
             raise JobError("--json, --csv, --markdown", "exclude each other.", "Give one of them.")
+        storage = storage_of(job, to, storage)
         suite = find_suite(job, storage)
         if suite is not None:
             _suite(*suite, split, as_json=as_json, as_markdown=as_markdown, as_csv=as_csv)

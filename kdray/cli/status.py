@@ -67,7 +67,7 @@ def _show_journal(found: Found, view: View, now: float) -> None:
     state = found.journal or {}
     console.print(Text(f"Driver: process {state['pid']} on {state['host']}", style="dim"))
     if not found.is_here:
-        console.print(Text(f"Place:  {found.id} at {found.place.where}", style="dim"))
+        console.print(Text(f"Place:  {found.id} at {found.where}", style="dim"))
 
 
 def _show_sighting(found: Found) -> None:
@@ -77,7 +77,7 @@ def _show_sighting(found: Found) -> None:
     console.print(line)
     if found.reason:
         console.print(Text(found.reason))
-    console.print(Text(f"Place:   {found.id} at {found.place.where}", style="dim"))
+    console.print(Text(f"Place:   {found.id} at {found.where}", style="dim"))
     seen = found.seen
     for title, value in (
         ("Sent:    ", _clock(seen.created if seen else None)),
@@ -96,7 +96,7 @@ def _clock(when: float | None) -> str:
 
 def _facts(found: Found, view: View, now: float) -> dict[str, Any]:
     facts: dict[str, Any] = {**(found.journal or {}), "job": found.job, "state": found.state}
-    facts |= {"error": found.reason, "id": found.id, "where": found.place.where}
+    facts |= {"error": found.reason, "id": found.id, "where": found.where}
     facts |= {"storage": found.uri, "notes": list(found.notes)}
     facts["seen"] = asdict(found.seen) if found.seen else None
     if found.journal is not None:

@@ -17,6 +17,8 @@ from kdray.launch.order import make_order
 from kdray.launch.place import Order
 from kdray.launch.sending import Submission, exit_code, send
 from kdray.launch.targets import find_target
+from kdray.spec import Target, parse_job
+from kdray.spec.target import Local
 
 
 def register(app: typer.Typer) -> None:
@@ -45,6 +47,7 @@ def register(app: typer.Typer) -> None:
         """
         target = find_target(to)
         order = make_order(spec, sets, target)
+        _check_fit(order, target)
         submission = send(order, target, new)
         if not as_json:
             console.print(escape(_told(submission, order, to)), highlight=False)
@@ -53,6 +56,14 @@ def register(app: typer.Typer) -> None:
             print_json(_facts(submission, order, ended))
         if ended is not None:
             _leave(ended)
+
+
+def _check_fit(order: Order, target: Target) -> None:
+    """Refuse what a cluster could never give; on this machine the driver does."""
+    if not isinstance(target.place, Local):
+        from kdray.launch.fit import check_fit  # imports Ray
+
+        check_fit(parse_job(order.spec, order.file, env={}), target)
 
 
 def _leave(ended: Found) -> None:
@@ -84,7 +95,7 @@ def _told(submission: Submission, order: Order, to: str | None) -> str:
 def _first(submission: Submission) -> str:
     sent, seen = submission.sent, submission.sent.seen
     who = f" as process {seen.process}" if submission.found.is_here else f" as {seen.id}"
-    at = "" if submission.found.is_here else f" at {submission.found.place.where}"
+    at = "" if submission.found.is_here else f" at {submission.found.where}"
     if seen.state == "finished":
         return f"{seen.job} is finished{at}."
     if sent.attached:

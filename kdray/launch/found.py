@@ -57,6 +57,11 @@ class Found:
         return isinstance(self.place, Here)
 
     @property
+    def where(self) -> str:
+        """The place in words."""
+        return self.launch.where if self.launch is not None else self.place.where
+
+    @property
     def state(self) -> State:
         """Its state, by all that is known."""
         return merged(self.journal, self.seen)[0]
@@ -264,19 +269,21 @@ def _written(store: Store, uri: str, job: str, target: Target, kind: str) -> Fou
 
 
 def _there(place: Place, target: Target, job: str, order: Order | None) -> Found | None:
-    """Return the job as the place lists it: by its id, or the latest of its name."""
-    listed = place.jobs()
-    wanted = {job, order.id} if order else {job}
-    same = [seen for seen in listed if seen.id in wanted]
-    same += sorted(
-        (seen for seen in listed if seen.job == job and _fits(seen, order)),
-        key=lambda seen: seen.kind == "Service",
-    )
+    """Return the job as the place lists it: by its id, or the latest of its name or file."""
+    named = [seen for seen in place.jobs() if job in (seen.id, seen.job) and _fits(seen, order)]
+    # Stable: the latest stays first of those that are alike.
+    same = sorted(named, key=lambda seen: _strangeness(seen, job, order))
     if not same:
         return None
     seen = same[0]
     uri = seen.storage or (order.storage if order else target.storage or "")
     return Found(seen.job, seen.id, place, uri, storage_seen(uri, target), seen=seen)
+
+
+def _strangeness(seen: Sighting, job: str, order: Order | None) -> tuple[bool, bool, bool]:
+    """Return how far a job is from what was asked for: id before file, work before services."""
+    is_of_file = order is not None and seen.id.startswith(order.id)
+    return (seen.id != job, not is_of_file, seen.kind == "Service")
 
 
 def _fits(seen: Sighting, order: Order | None) -> bool:

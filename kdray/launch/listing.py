@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from kdray.errors import LaunchError, StoreError
+from kdray.launch import targets
 from kdray.launch.found import STORAGE, Found, asked_target, unasked
 from kdray.launch.place import Place, Sighting
 from kdray.launch.record import read_launch, storage_seen
-from kdray.launch.targets import open_place
 from kdray.run.journal import read_state
 from kdray.spec import Target
 from kdray.spec.target import Local
@@ -48,7 +48,7 @@ def list_found(
     """
     target = asked_target(to, storage, env)
     if target is not None and not isinstance(target.place, Local):
-        place = open_place(target)
+        place = targets.open_place(target)
         jobs = list(_at(place, target))
         return Listing(_latest_first(jobs), place.where)
     uri = storage or (target.storage if target else None) or STORAGE
@@ -109,7 +109,7 @@ def _asked(jobs: list[Found]) -> tuple[list[Found], list[str]]:
         if found.is_here or (found.journal or {}).get("state") == "finished":
             shown.append(found)
             continue
-        where = found.place.where
+        where = found.where
         if where not in asked:
             asked[where], said = _sightings(found.place)
             notes += said

@@ -84,7 +84,7 @@ def order_id(job: str, spec: str) -> str:
 
     Args:
         job: Name of the job.
-        spec: The resolved job file.
+        spec: The resolved job file; of a service its name.
     """
     word = _slug(job)
     code = hashlib.sha256(spec.encode()).hexdigest()[:_HASH]

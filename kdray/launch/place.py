@@ -22,7 +22,8 @@ class Order:
         job: Its name.
         kind: ``Experiment``, ``Suite`` or ``Service``.
         id: Name of this work at the place: the job's name and a hash of what is sent, so that the
-            same job sent twice has the same id. At most 44 characters of ``[a-z0-9-]``, the first
+            same job sent twice has the same id; of a service its name only, so that a changed one
+            takes the place of the old. At most 44 characters of ``[a-z0-9-]``, the first
             a letter; a place adds ``-2``, ``-3`` ... for a further try. A service's is its name,
             so that sending it changed is an upgrade.
         spec: The job file as YAML: overrides, environment and the target's storage filled in.

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kdray.errors import RunError, StoreError
+from kdray.launch import targets
 from kdray.launch.found import Found, kept
 from kdray.launch.here import Here
 from kdray.launch.place import Order, Sent, Sighting
 from kdray.launch.record import Launch, launched, read_launch, storage_seen, write_launch
-from kdray.launch.targets import open_place
 from kdray.run.journal import read_state
 from kdray.spec import Target
 from kdray.store import Store
@@ -47,7 +47,7 @@ def send(order: Order, target: Target, new: bool = False) -> Submission:
         RunError: The job runs already, elsewhere or from another version of its file.
         StoreError: The storage of a job on this machine cannot be written.
     """
-    place = open_place(target)
+    place = targets.open_place(target)
     store, notes = _storage(order, target)
     if store is not None and not new:
         _check_alone(store, order, target)
@@ -122,7 +122,7 @@ def _check_alone(store: Store, order: Order, target: Target) -> None:
         return
     launch = found.launch
     if launch is None:
-        if not found.is_here or isinstance(open_place(target), Here):
+        if not found.is_here or isinstance(targets.open_place(target), Here):
             return
         who = f"process {(found.journal or {}).get('pid')} on {(found.journal or {}).get('host')}"
     elif launch.target.place == target.place and launch.id.startswith(order.id):
@@ -135,7 +135,7 @@ def _check_alone(store: Store, order: Order, target: Target) -> None:
         order.job,
         f"already runs as {who}.",
         f"Follow it: `kdray logs -f {order.job} --storage {order.storage}`; end it: `kdray stop "
-        f"{order.job} --storage {order.storage}`. With --new it is sent all the same.",
+        f"{order.job} --storage {order.storage}`.",
     )
 
 

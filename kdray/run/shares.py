@@ -96,11 +96,12 @@ def keepers_on(nodes: Sequence[Node], resources: Resources) -> tuple[Share, int,
     Each has the GPUs of a worker, or its CPUs: a quarter of a node's where that is left open. On a
     cluster that may grow, more are asked for than there is room for.
     """
-    quarter = max((cpus for cpus, _ in nodes), default=1.0) / 4
+    gpus = resources.gpus_per_worker
+    quarter = max((cpus for cpus, own in nodes if own >= gpus), default=1.0) / 4
     cpus = even(resources.cpus_per_worker or max(1.0, quarter))
-    count = sum(fitting(node, cpus, resources.gpus_per_worker) for node in nodes)
+    count = sum(fitting(node, cpus, gpus) for node in nodes)
     more = GROWN if resources.autoscale else 0
-    return Share(cpus, resources.gpus_per_worker), max(1, count, more), max(1, count)
+    return Share(cpus, gpus), max(1, count, more), max(1, count)
 
 
 def even_cpus(nodes: Sequence[Node], gpus: float, at_once: int) -> float:

@@ -1,6 +1,6 @@
 # The front door. `make quickstart` and `make test` work on a fresh Debian or Ubuntu machine
-# with Python 3.11+, git and make. Debian packages, installed when missing: python3-venv (set-up)
-# and chromium (the browser tests).
+# with Python 3.11+, git and make. Debian packages, installed when missing: python3-venv (set-up),
+# chromium (the browser tests) and kubernetes-client (kubectl, for the tests of cluster/).
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -26,6 +26,7 @@ papers-smoke: setup ## Try every job of jobs/papers on a few drawn images, one s
 
 test: setup ## Run the whole test suite
 	@command -v chromium >/dev/null 2>&1 || bash infra/debian-packages.sh chromium
+	@command -v kubectl >/dev/null 2>&1 || bash infra/debian-packages.sh kubernetes-client
 	@$(BIN)/python -m pytest --numprocesses 2 --no-loadscope-reorder
 
 bench: setup ## Measure what kdray promises of its speed (two hours on a quiet machine)

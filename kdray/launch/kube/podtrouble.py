@@ -38,7 +38,7 @@ _PULL_CAUSES = (
 )
 #: Why a scheduler finds no node -> what to say of it and what to do.
 _NODES = (
-    (r"(?P<n>\d+) Insufficient (?P<what>\S+?)(?=[,.]|$)", "short"),
+    (r"(?P<n>\d+) Insufficient (?P<what>[^\s,]+?)(?=,|\.?(\s|$))", "short"),
     (r"(?P<n>\d+) Too many pods", "full"),
     (r"(?P<n>\d+) node\(s\) didn't match Pod's node (affinity/)?selector", "selector"),
     (r"(?P<n>\d+) node\(s\) had (untolerated )?taints? \{(?P<what>[^}]*)\}", "taint"),
@@ -143,8 +143,10 @@ def _no_node(message: str, pod: Object) -> str:
     parts = [said for said in _parts(why, pod) if said]
     if not parts:
         return f"no node takes it: {why.strip().rstrip('.') or 'the scheduler gives no reason'}"
-    of = f"none of {total[1]} nodes" if total and total[1] != "1" else "the only node does not"
-    begin = f"{of} can take it" if total and total[1] != "1" else "the only node cannot take it"
+    number = total[1] if total else "1"
+    begin = (
+        f"none of {number} nodes can take it" if number != "1" else "the only node cannot take it"
+    )
     return f"{begin}: {'; '.join(parts)}"
 
 
@@ -166,9 +168,10 @@ def _part(kind: str, found: re.Match[str], pod: Object) -> str:
     if kind == "selector":
         selector = (pod.get("spec") or {}).get("nodeSelector") or {}
         labels = ", ".join(f"{key}={value}" for key, value in selector.items())
-        return f"{number} {have} not the labels of node_selector{f' ({labels})' if labels else ''}"
-    words = {"full": "no room for more pods", "closed": "been closed to new pods"}
-    return f"{number} {have} {words.get(kind, 'not the volume')}"
+        lack = "lacks" if number == 1 else "lack"
+        return f"{number} {lack} the labels of node_selector{f' ({labels})' if labels else ''}"
+    words = {"full": "as many pods as allowed", "closed": "been closed to new pods"}
+    return f"{number} {have} {words.get(kind, 'another place than the volume')}"
 
 
 def _asked(pod: Object, resource: str) -> str:

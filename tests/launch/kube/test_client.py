@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import builtins
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kdray.errors import LaunchError
+from kdray.launch.kube.client import connect
+from tests.launch.kube.api_server import ApiServer
+from tests.launch.kube.given import given_place
+from tests.launch.kube.objects import pod, ray_job
+
+
+def test_the_context_gives_server_and_namespace(server: ApiServer) -> None:
+    api = connect(given_place(namespace=None))
+    assert (api.context, api.namespace) == ("lab", "lab")
+    assert api.server == f"http://127.0.0.1:{server.port}"
+    assert api.where == "Kubernetes lab, namespace lab"
+
+
+def test_the_target_names_another_context_and_namespace(server: ApiServer) -> None:
+    api = connect(given_place(context="other", namespace="apart"))
+    assert (api.context, api.namespace) == ("other", "apart")
+
+
+def test_an_unknown_context_is_told_with_the_nearest(server: ApiServer) -> None:
+    with pytest.raises(LaunchError, match=r"no context 'othr'. Did you mean 'other'\?"):
+        connect(given_place(context="othr"))
+
+
+def test_without_a_kubeconfig_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    with pytest.raises(LaunchError, match="there is no kubeconfig at"):
+        connect(given_place())
+
+
+def test_a_kubeconfig_that_is_none_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "config").write_text("kind: Config\n")
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    with pytest.raises(LaunchError, match="cannot be used"):
+        connect(given_place())
+
+
+def test_a_missing_client_names_the_extra(
+    server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *words: Any) -> Any:
+        if name == "kubernetes":
+            raise ImportError(name)
+        return real(name, *words)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(LaunchError, match=r"pip install 'kdray\[kubernetes\]'"):
+        connect(given_place())
+
+
+def test_a_missing_object_is_none_and_a_missing_kind_an_error(server: ApiServer) -> None:
+    api = connect(given_place())
+    assert api.get("RayJob", "x") is None
+    server.answers["GET", r"/apis/ray\.io/.*"] = (404, "404 page not found\n")
+    with pytest.raises(LaunchError, match=r"does not know RayJob \(ray.io/v1\). Install KubeRay"):
+        api.get("RayJob", "x")
+
+
+def test_what_is_applied_belongs_to_kdray_and_is_checked_strictly(server: ApiServer) -> None:
+    connect(given_place()).apply(ray_job("x"))
+    (_, path), *_ = server.asked
+    assert path.startswith("/apis/ray.io/v1/namespaces/lab/rayjobs/x?")
+    assert "fieldManager=kdray" in path
+    assert "fieldValidation=Strict" in path
+    assert "force" not in path
+    assert [each["metadata"]["name"] for each in server.holds("RayJob")] == ["x"]
+
+
+def test_a_dry_run_makes_nothing(server: ApiServer) -> None:
+    connect(given_place()).apply(ray_job("x"), dry_run=True)
+    assert server.holds("RayJob") == []
+
+
+def test_lists_are_by_label(server: ApiServer) -> None:
+    server.put(pod("a", job="x"), pod("b", job="y"))
+    found = connect(given_place()).list("Pod", labels="app.kubernetes.io/instance=x")
+    assert [each["metadata"]["name"] for each in found] == ["a"]
+
+
+def test_deleting_what_is_gone_is_no_error(server: ApiServer) -> None:
+    server.put(ray_job("x"))
+    api = connect(given_place())
+    assert api.delete("RayJob", "x")
+    assert not api.delete("RayJob", "x")
+
+
+def test_the_token_of_the_kubeconfig_is_sent(server: ApiServer) -> None:
+    api = connect(given_place())
+    assert api.client.configuration.api_key == {"authorization": "Bearer secret"} or (
+        "Bearer secret" in str(api.client.configuration.api_key)
+    )
+
+
+def test_a_server_that_does_not_answer_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("KUBECONFIG", str(ApiServer(port=port).kubeconfig(tmp_path)))
+    with pytest.raises(LaunchError, match="does not answer: connection refused") as told:
+        connect(given_place()).get("RayJob", "x")
+    assert f"http://127.0.0.1:{port}" in told.value.problem

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,6 @@ DEFAULT = "http://127.0.0.1:8265"
 LOOK_S = 0.5
 #: Seconds Ray may take beyond the driver's own time to stop.
 GRACE_S = 15.0
-#: How often a log is taken up again whose connection ends before its job.
-RESUMES = 20
 
 
 class RayJobs:
@@ -67,22 +65,24 @@ class RayJobs:
         return None if details is None else self._seen(details)
 
     def logs(self, id: str, follow: bool = False) -> Iterator[str]:
-        """Yield what the driver has printed, in pieces; with ``follow`` until the job is over."""
-        if not follow:
-            with self._talking():
-                yield self._client.get_job_logs(self._sight(id).id)
-            return
-        seen = 0
-        for _ in range(RESUMES):
-            over = self._sight(id).state in OVER
+        """Yield what the driver has printed, in pieces; with ``follow`` until the job is over.
+
+        A connection that ends before the job is taken up again where it was.
+        """
+        seen, is_cut = 0, False
+        while True:
+            is_over = self._sight(id).state in OVER or not follow
+            is_whole = is_over or is_cut
             try:
-                for piece in self._rest(id, seen):
+                for piece in _after(seen, self._printed(id, is_whole)):
                     seen += len(piece)
                     yield piece
+                is_cut = False
             except LaunchError:
-                if over:
+                if is_whole:
                     raise
-            if over or self._sight(id).state in OVER:
+                is_cut = True  # perhaps for ever: some proxies know no WebSockets
+            if is_over:
                 return
             time.sleep(LOOK_S)
 
@@ -206,14 +206,10 @@ class RayJobs:
             raise LaunchError(self.where, f"knows no job {id!r}.", remedy)
         return seen
 
-    def _rest(self, id: str, seen: int) -> Iterator[str]:
-        """Yield a log from a letter on, as it grows."""
+    def _printed(self, id: str, is_whole: bool) -> Iterator[str]:
+        """Yield a log from its start: as it is, or as it grows."""
         with self._talking():
-            for piece in self._client.follow(id):
-                new = piece[seen:]
-                seen = max(0, seen - len(piece))
-                if new:
-                    yield new
+            yield from [self._client.get_job_logs(id)] if is_whole else self._client.follow(id)
 
     def _seen(self, details: Any) -> Sighting:
         facts, driver = details.metadata, details.driver_info
@@ -286,6 +282,14 @@ def _token_in(path: Path, name: str) -> str:
     if not token:
         raise LaunchError(name, f"{path} is empty.")
     return token
+
+
+def _after(seen: int, pieces: Iterable[str]) -> Iterator[str]:
+    """Yield what pieces hold after the letters that were seen."""
+    for piece in pieces:
+        if piece[seen:]:
+            yield piece[seen:]
+        seen = max(0, seen - len(piece))
 
 
 def _next_id(id: str, taken: list[str]) -> str:

@@ -53,6 +53,7 @@ class JobsClient(JobSubmissionClient):  # type: ignore[misc]
         self._client_ray_version = ray.__version__
         self._reached = False
         SubmissionClient.__init__(self, address=address, headers=headers)
+        self._ssl_context = True  # Ray's None is deprecated, and means the same
         self.ray_version = self._version()
 
     def follow(self, id: str) -> Iterator[str]:

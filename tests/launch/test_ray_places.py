@@ -127,6 +127,49 @@ def test_a_request_that_changes_something_is_not_made_twice(server: dict[str, An
     assert len(server["asked"]) == 2
 
 
+class Followed:
+    """A client whose connections break off, one after the other.
+
+    Args:
+        connections: What each gives before it breaks off.
+        log: The whole log.
+        rounds: How often the job is looked at before it is over.
+    """
+
+    def __init__(self, connections: list[list[str]], log: str, rounds: int) -> None:
+        self._connections = connections
+        self._log = log
+        self._rounds = rounds
+
+    def get_job_info(self, _: str) -> SimpleNamespace:
+        self._rounds -= 1
+        facts = {"kdray.job": "tiny", "kdray.id": "tiny-1"}
+        times = {"start_time": 1000, "end_time": None}
+        status = "RUNNING" if self._rounds >= 0 else "SUCCEEDED"
+        known = details(status=status, metadata=facts, submission_id="tiny-1", driver_info=None)
+        return SimpleNamespace(**vars(known), **times)
+
+    def get_job_logs(self, _: str) -> str:
+        return self._log
+
+    def follow(self, _: str) -> Iterator[str]:
+        yield from self._connections.pop(0)
+        raise RuntimeError("WebSocket connection closed unexpectedly with close code 1006")
+
+
+@pytest.mark.parametrize(
+    ("connections", "rounds"),
+    [([["one\n", "two\n"], ["on", "e\ntwo\nth"]], 3), ([[], [], []], 5), ([], 0)],
+)
+def test_a_log_is_followed_through_connections_that_break_off(
+    connections: list[list[str]], rounds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kdray.launch.ray.LOOK_S", 0.0)
+    place = RayJobs(cluster(address="http://head:8265"))
+    place._client = Followed(connections, "one\ntwo\nthree\n", rounds)
+    assert "".join(place.logs("tiny-1", follow=True)) == "one\ntwo\nthree\n"
+
+
 @pytest.fixture
 def server() -> Iterator[dict[str, Any]]:
     """Give a server that answers what it is told to, one after the other."""

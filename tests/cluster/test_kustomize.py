@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from kdray.launch.kube.rights import FOR_JOBS, FOR_REASONS, FOR_SERVICES
 from kdray.launch.targets import find_target
 from kdray.spec.target import Kubernetes, Target
 from tests.launch.kube import schemas
@@ -91,7 +92,7 @@ def test_the_namespace_takes_every_pod(kustomized: Render, folder: str) -> None:
 def test_objects_have_a_namespace_unless_they_belong_to_the_cluster(
     kustomized: Render, folder: str
 ) -> None:
-    wide = {"Namespace", "ClusterQueue", "ResourceFlavor"}
+    wide = {"Namespace", "ClusterRole", "ClusterQueue", "ResourceFlavor"}
     for one in kustomized(folder):
         wanted = None if one["kind"] in wide else "kdray"
         assert one["metadata"].get("namespace") == wanted, one["kind"]
@@ -155,6 +156,27 @@ def test_roles_name_what_they_allow_and_never_secrets(kustomized: Render, folder
             assert "secrets" not in rule["resources"]
             allowed = set() if name == "kdray-view" else {"create", "patch", "delete"}
             assert set(rule["verbs"]) <= {"get", "list", "watch"} | allowed
+
+
+@pytest.mark.parametrize("folder", OVERLAYS)
+def test_who_may_submit_may_do_all_that_the_doctor_asks_for(
+    kustomized: Render, folder: str
+) -> None:
+    role = by_kind(kustomized(folder), "Role")["kdray-submit"]
+    allowed = {
+        (group, resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    needed = {
+        (group, resource, verb)
+        for rights in (FOR_JOBS, FOR_REASONS, FOR_SERVICES)
+        for (group, resource), verbs in rights.items()
+        for verb in verbs
+    }
+    assert needed <= allowed
 
 
 @pytest.mark.parametrize("folder", OVERLAYS)

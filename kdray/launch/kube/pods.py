@@ -39,6 +39,7 @@ class Extra:
         volumes: Further volumes.
         mounts: Where the container sees them.
         readiness: Probe of the container; None: whether Ray's node is well.
+        leave: Command before the container is told to end; none: a worker leaves Ray.
     """
 
     ports: tuple[tuple[str, int], ...] = ()
@@ -46,6 +47,7 @@ class Extra:
     volumes: tuple[dict[str, Any], ...] = ()
     mounts: tuple[dict[str, Any], ...] = ()
     readiness: dict[str, Any] | None = None
+    leave: tuple[str, ...] = ()
 
 
 def ray_pod(
@@ -73,8 +75,9 @@ def ray_pod(
     }
     if extra.ports:
         container["ports"] = [{"name": name, "containerPort": port} for name, port in extra.ports]
-    if not head:  # the head waits for its driver instead
-        container["lifecycle"] = {"preStop": {"exec": {"command": ["ray", "stop"]}}}
+    leave = extra.leave or (() if head else ("ray", "stop"))
+    if leave:
+        container["lifecycle"] = {"preStop": {"exec": {"command": list(leave)}}}
     # Only Ray's autoscaler, in the head's pod, talks to Kubernetes.
     labels = pod_labels(order, component)
     return pod_template(

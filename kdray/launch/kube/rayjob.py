@@ -10,7 +10,7 @@ from kdray.launch.kube.configmap import PATH, spec_mount
 from kdray.launch.kube.groups import groups_of
 from kdray.launch.kube.labels import ELASTIC, QUEUE, metadata, pod_labels
 from kdray.launch.kube.names import object_name
-from kdray.launch.kube.pods import Extra, pod_template, scratch_mounts
+from kdray.launch.kube.pods import GRACE_S, Extra, pod_template, scratch_mounts
 from kdray.launch.place import LAUNCH, Order
 from kdray.run.output import LOG_TO_STORAGE
 from kdray.spec import Experiment, Suite
@@ -18,6 +18,14 @@ from kdray.spec.target import HOME, Kubernetes
 
 #: What the driver is.
 ENTRYPOINT = f"kdray run {PATH} --plain"
+#: How long a driver that is told to stop may take before it is killed, seconds.
+STOP_S = GRACE_S - 15
+#: What a head does before it ends: Ray stays for the driver, which writes down where it is. The
+#: brackets keep this command from finding itself.
+_AFTER_DRIVER = (
+    f"for i in {{1..{STOP_S}}}; do "
+    f"grep -qs '[/]{PATH[1:]}' /proc/[0-9]*/cmdline || exit 0; sleep 1; done"
+)
 #: How often the submitter's pod is made again: it may lose the head for a moment.
 _SUBMITTER_RETRIES = 2
 
@@ -62,10 +70,17 @@ def _metadata(order: Order, place: Kubernetes) -> dict[str, Any]:
 
 
 def _driver(order: Order) -> Extra:
-    """Return what the head has for the driver: its job file, its id there, where its log goes."""
-    own = {LAUNCH: order.id, LOG_TO_STORAGE: "1"}
-    environment = tuple({"name": name, "value": value} for name, value in own.items())
-    return replace(spec_mount(order), environment=environment)
+    """Return what the head has for the driver: its file, its id, where its log goes, and time."""
+    variables = {
+        LAUNCH: order.id,
+        LOG_TO_STORAGE: "1",
+        "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_S),
+    }
+    return replace(
+        spec_mount(order),
+        environment=tuple({"name": name, "value": variables[name]} for name in variables),
+        leave=("bash", "-c", _AFTER_DRIVER),
+    )
 
 
 def _submitter(order: Order, place: Kubernetes) -> dict[str, Any]:

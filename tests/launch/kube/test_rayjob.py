@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 from typing import Any
 
 import pytest
@@ -71,6 +73,38 @@ def test_the_driver_runs_the_file_of_the_config_map_on_the_head() -> None:
 def test_the_driver_writes_its_id_into_the_jobs_state() -> None:
     head = made()["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
     assert {"name": "KDRAY_LAUNCH", "value": "lesions-0123abcd"} in head["containers"][0]["env"]
+
+
+def head_container(job: dict[str, Any]) -> dict[str, Any]:
+    pod = job["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
+    container: dict[str, Any] = pod["containers"][0]
+    return container
+
+
+def test_the_driver_keeps_its_log_in_the_storage_for_the_cluster_goes() -> None:
+    assert {"name": "KDRAY_LOG_TO_STORAGE", "value": "1"} in head_container(made())["env"]
+
+
+def test_a_stopped_driver_has_less_time_than_its_pod() -> None:
+    variables = {one["name"]: one.get("value") for one in head_container(made())["env"]}
+    _, pod = next(pods_of(made()["spec"]["rayClusterSpec"]))
+    grace = pod["spec"]["terminationGracePeriodSeconds"]
+    assert 0 < int(variables["RAY_JOB_STOP_WAIT_TIME_S"]) < grace
+
+
+def test_a_head_without_a_driver_ends_at_once() -> None:
+    command = head_container(made())["lifecycle"]["preStop"]["exec"]["command"]
+    command = [word.replace("/proc/", "/nowhere/") for word in command]
+    assert subprocess.run(command, timeout=60).returncode == 0
+
+
+def test_a_head_finds_its_driver_and_not_its_own_command() -> None:
+    command = head_container(made())["lifecycle"]["preStop"]["exec"]["command"]
+    pattern = re.search(r"grep -qs '(.+)' /proc", command[-1])
+    assert pattern is not None
+    driver = made()["spec"]["entrypoint"]
+    assert re.search(pattern[1], driver)
+    assert not re.search(pattern[1], command[-1])
 
 
 def test_a_failed_driver_gets_a_new_cluster_so_often() -> None:

@@ -294,21 +294,26 @@ def _fits(seen: Sighting, order: Order | None) -> bool:
 
 def _looked(found: Found) -> Found:
     """Return a job with what storage and place say now; the place is asked if it may know more."""
-    notes = list(found.notes)
-    journal = found.journal
-    try:
-        journal = _now(found)
-    except StoreError as error:
-        notes.append(str(error))
-    found = replace(found, journal=journal, notes=tuple(notes))
-    if found.is_here or (journal is not None and journal["state"] == "finished"):
+    found = _read(found)
+    if found.is_here or (found.journal or {}).get("state") == "finished":
         return found
     try:
-        return replace(found, seen=found.place.look(found.id))
+        found = replace(found, seen=found.place.look(found.id))
     except LaunchError as error:
-        if journal is None and found.seen is None:
+        if found.journal is None and found.seen is None:
             raise
-        return replace(found, notes=(*notes, str(error)))
+        return replace(found, notes=(*found.notes, str(error)))
+    ended = found.seen is not None and found.seen.state in OVER
+    # Once more: its last words may have been written between the two questions.
+    return _read(found) if ended else found
+
+
+def _read(found: Found) -> Found:
+    """Return a job with what its driver has written by now."""
+    try:
+        return replace(found, journal=_now(found))
+    except StoreError as error:
+        return replace(found, notes=tuple(dict.fromkeys((*found.notes, str(error)))))
 
 
 def _now(found: Found) -> dict[str, Any] | None:

@@ -74,7 +74,7 @@ def _rendered(spec: str, sets: Sequence[str] | None, to: str | None) -> list[dic
         problem = f"{target.name} is of the kind {target.place.kind}: there is nothing to apply."
         raise JobError("--to", problem, "Give a target of the kind kubernetes.")
     order = make_order(spec, sets, target)
-    return manifests(order, parse_job(order.spec, spec), target)
+    return manifests(order, parse_job(order.spec, spec, env={}), target)
 
 
 def _written(folder: Path, objects: Sequence[dict[str, Any]]) -> list[str]:

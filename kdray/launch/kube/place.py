@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from kdray.errors import LaunchError
 from kdray.launch.kube.client import Api, Object, connect
 from kdray.launch.kube.facts import gather
+from kdray.launch.kube.leftover import delete_leftovers
 from kdray.launch.kube.logs import read_log
 from kdray.launch.kube.service import service_ready_since, service_reason, service_state
 from kdray.launch.kube.trouble import exit_code, reason, since, state
@@ -80,7 +81,9 @@ class KubernetesPlace:
             return Sent(self._seen(going[-1]), attached=True)
         self._only(order, tries)
         named = replace(order, id=f"{order.id}-{max(tries) + 1}") if tries else order
-        return Sent(self._seen(self._applied(named, "RayJob")), attached=False)
+        return Sent(
+            self._seen(self._applied(named, "RayJob", self._rendered(named))), attached=False
+        )
 
     def jobs(self) -> list[Sighting]:
         """Return kdray's jobs and services in the namespace, the latest first.
@@ -152,17 +155,29 @@ class KubernetesPlace:
         return f"{id} is stopped. Submit it again to continue." if is_job else f"{id} is deleted."
 
     def _serve(self, order: Order) -> Sent:
+        """Apply a service; one that runs already is upgraded where it has changed."""
         before = self.api.get("RayService", order.id)
-        return Sent(self._seen(self._applied(order, "RayService")), attached=before is not None)
+        rendered = self._rendered(order)
+        service = self._applied(order, "RayService", rendered)
+        notes = [
+            f"deleted {left}, which it has no more."
+            for left in delete_leftovers(self.api, order.id, rendered)
+        ]
+        is_same = before is not None and before["spec"] == service["spec"]
+        if before is not None and not is_same:
+            notes.insert(0, "It has changed, and is upgraded as `serving.upgrade` says.")
+        return Sent(self._seen(service), attached=is_same, notes=tuple(notes))
 
-    def _applied(self, order: Order, kind: str) -> Object:
-        """Apply a job's manifests and return its own object; the others are deleted with it."""
+    def _rendered(self, order: Order) -> list[dict[str, Any]]:
         from kdray.launch.kube.render import manifests
 
+        target = Target(apiVersion="kdray/v1", kind="Target", name="kubernetes", place=self._place)
+        return manifests(order, parse_job(order.spec, order.file, env={}), target)
+
+    def _applied(self, order: Order, kind: str, rendered: Sequence[Mapping[str, Any]]) -> Object:
+        """Apply a job's manifests and return its own object; the others are deleted with it."""
         made: list[Mapping[str, Any]] = []
         job: Object | None = None
-        target = Target(apiVersion="kdray/v1", kind="Target", name="kubernetes", place=self._place)
-        rendered = manifests(order, parse_job(order.spec, order.file), target)
         try:
             for manifest in rendered:
                 known = self.api.get(manifest["kind"], manifest["metadata"]["name"])

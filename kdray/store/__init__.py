@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from kdray.errors import StoreError
 from kdray.store._client import ARROW_SETTINGS
-from kdray.store._files import Files
+from kdray.store._files import Files, writing
 from kdray.store._layout import AT, DONE, is_place
 from kdray.store._objects import Objects
 
@@ -92,9 +92,16 @@ class Store:
         self._place.write(name, data)
 
     def read_json(self, name: str) -> Any | None:
-        """Return the value of a JSON file, or None where there is none."""
+        """Return the value of a JSON file, or None where there is none.
+
+        Raises:
+            StoreError: The file is damaged, or the storage refuses or does not answer.
+        """
         data = self.read(name)
-        return None if data is None else json.loads(data)
+        try:
+            return None if data is None else json.loads(data)
+        except ValueError as error:
+            raise StoreError(self.called(name), f"is damaged: {error}.") from error
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a value as JSON, whole."""
@@ -180,7 +187,8 @@ class Store:
             result: The content of ``result.json``; may be filled until the block ends.
         """
         folder = self._place.space(name, self._cache) / f".{uuid.uuid4().hex[:12]}.tmp"
-        folder.mkdir(parents=True)
+        with writing(folder.parent):
+            folder.mkdir(parents=True)
         try:
             yield folder
             self._place.take(folder, name, result)

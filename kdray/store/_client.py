@@ -35,6 +35,14 @@ _CONNECT_S = 5.0
 _ANSWER_S = 30.0
 _TRIES = 3
 _KEYS = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE."
+_EXPIRED = ("the session token has expired.", "Log in again.")
+_BUSY = (
+    "the server is overloaded, and stayed so through all tries.",
+    "Run the same command again later, or let fewer workers or trials run at once.",
+)
+#: Refusals that may be gone a moment later; so may those of the statuses below.
+_PASSING = ("SlowDown", "RequestTimeout", "InternalError", "OperationAborted", "ServerBusy")
+_PASSING_STATUSES = (429, 500, 502, 503, 504)
 _SAID = {
     "NoSuchBucket": ("there is no bucket {bucket!r}.", "Make it, or correct the URI."),
     "404": ("there is no such file.", ""),
@@ -43,7 +51,22 @@ _SAID = {
     "InvalidAccessKeyId": ("the server does not know the access key.", _KEYS),
     "InvalidClientTokenId": ("the server does not know the access key.", _KEYS),
     "SignatureDoesNotMatch": ("the secret key is wrong.", _KEYS),
-    "ExpiredToken": ("the session token has expired.", "Log in again."),
+    "ExpiredToken": _EXPIRED,
+    "ExpiredTokenException": _EXPIRED,
+    "TokenRefreshRequired": _EXPIRED,
+    "InvalidToken": ("the session token is not one of this server.", "Log in again."),
+    "400": (  # the answer to a question of size, which has no body to say more
+        "the server refuses the request, as it does where a session token has expired.",
+        "Log in again.",
+    ),
+    "RequestTimeTooSkewed": (
+        "the clocks of this machine and of the server differ too much.",
+        "Set this machine's clock.",
+    ),
+    "SlowDown": _BUSY,
+    "ServiceUnavailable": _BUSY,
+    "ServerBusy": _BUSY,
+    "503": _BUSY,
     "PermanentRedirect": (
         "the bucket {bucket!r} is in another region.",
         "Name it: ?region=... or AWS_DEFAULT_REGION.",
@@ -95,6 +118,26 @@ def client_of(settings: Mapping[str, str], where: str, check_only: bool = False)
         raise StoreError(where, f"cannot be reached: {error}.") from error
 
 
+def is_passing(error: Exception, heard: bool) -> bool:
+    """Return whether what made a request fail may be gone a moment later.
+
+    Args:
+        error: What boto3 raised.
+        heard: Whether the server has ever answered: then it is there, and no name is wrong.
+    """
+    from botocore import exceptions
+
+    cause = _cause(error)
+    if isinstance(cause, exceptions.ClientError):
+        status = cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        return _code(cause) in _PASSING or status in _PASSING_STATUSES
+    if isinstance(cause, exceptions.SSLError):
+        return False
+    if isinstance(cause, exceptions.ResponseStreamingError | exceptions.IncompleteReadError):
+        return True
+    return heard and isinstance(cause, exceptions.ConnectionError | exceptions.HTTPClientError)
+
+
 def problem_of(error: Exception, bucket: str, settings: Mapping[str, str]) -> tuple[str, str]:
     """Return what a failed request says, and what to do about it.
 
@@ -105,17 +148,36 @@ def problem_of(error: Exception, bucket: str, settings: Mapping[str, str]) -> tu
     """
     from botocore import exceptions
 
-    code = str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
-    if code in _SAID:
-        problem, remedy = _SAID[code]
+    cause = _cause(error)
+    if _code(cause) in _SAID:
+        problem, remedy = _SAID[_code(cause)]
         return problem.format(bucket=bucket), remedy
-    if isinstance(error, exceptions.NoCredentialsError | exceptions.PartialCredentialsError):
+    if isinstance(cause, exceptions.NoCredentialsError | exceptions.PartialCredentialsError):
         return "there are no credentials for it.", _KEYS
+    server = _endpoint(settings) or os.environ.get("AWS_ENDPOINT_URL") or "the S3 server"
     silent = (exceptions.EndpointConnectionError, exceptions.ConnectTimeoutError)
-    if isinstance(error, (*silent, exceptions.ReadTimeoutError, exceptions.ConnectionError)):
-        server = _endpoint(settings) or os.environ.get("AWS_ENDPOINT_URL") or "the S3 server"
+    if isinstance(cause, (*silent, exceptions.ReadTimeoutError, exceptions.ConnectionError)):
         return f"{server} does not answer.", "Check ?endpoint_override=... or AWS_ENDPOINT_URL."
-    return f"{error}.", ""
+    if is_passing(cause, heard=True) and not isinstance(cause, exceptions.ClientError):
+        return f"{server} ends the connection before all is said, at every try.", ""
+    return f"{cause}.", ""
+
+
+def _cause(error: Exception) -> Exception:
+    """Return what made a transfer fail: boto3 tells of several parts by an error of its own."""
+    from boto3.exceptions import RetriesExceededError, S3UploadFailedError
+
+    found: object = error
+    if isinstance(error, RetriesExceededError):
+        found = error.last_exception
+    elif isinstance(error, S3UploadFailedError):
+        found = error.__context__
+    return found if isinstance(found, Exception) else error
+
+
+def _code(error: Exception) -> str:
+    response = getattr(error, "response", None) or {}  # None on one that had no answer
+    return str(response.get("Error", {}).get("Code", ""))
 
 
 def _endpoint(settings: Mapping[str, str]) -> str | None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from kdray.errors import StoreError
 from kdray.store._layout import DONE, dumped
+from kdray.store._retry import patiently
 
 #: A link that somebody put in the place of a lock file is not followed.
 _LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -37,7 +39,7 @@ class Files:
     def read(self, name: str) -> bytes | None:
         """Return the bytes of a file, or None where there is none."""
         try:
-            return Path(self.called(name)).read_bytes()
+            return patiently(Path(self.called(name)).read_bytes, _is_replaced)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -49,11 +51,14 @@ class Files:
         with self._writing(name):
             temporary = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(temporary, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
+            try:
+                with open(temporary, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(temporary, path)
+            finally:
+                Path(temporary).unlink(missing_ok=True)  # of a write that failed
 
     def replace(self, name: str, old: bytes | None, new: bytes) -> bool:
         """Write ``new`` only if the file still holds ``old``: under a lock file beside it."""
@@ -84,6 +89,8 @@ class Files:
             yield from os.listdir(self.called(name))
         except (FileNotFoundError, NotADirectoryError):
             return
+        except OSError as error:
+            raise StoreError(self.called(name), f"cannot be listed: {error}.") from error
 
     def sizes(self, name: str) -> dict[str, int]:
         """Return the path below ``name`` of each file there, at any depth, with its bytes."""
@@ -109,6 +116,8 @@ class Files:
         """Let a filled folder and its result appear as ``name``, unless it is there already."""
         with self._writing(name):
             (folder / DONE).write_bytes(dumped(result))
+            for path in (*folder.rglob("*"), folder):
+                _force(path)  # else a machine that loses power may show the name without the bytes
             move(folder, Path(self.called(name)))
 
     def fetch(self, name: str, at: str, cache: Path, again: bool) -> Path:
@@ -119,12 +128,17 @@ class Files:
         """Return the path of a file."""
         return Path(self.called(name))
 
-    @contextmanager
-    def _writing(self, name: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise StoreError(self.called(name), f"cannot be written: {error}.") from error
+    def _writing(self, name: str) -> AbstractContextManager[None]:
+        return writing(Path(self.called(name)))
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say of what the file system refuses in the block that ``path`` cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(str(path), f"cannot be written: {error}.") from error
 
 
 def move(folder: Path, target: Path) -> None:
@@ -135,6 +149,20 @@ def move(folder: Path, target: Path) -> None:
         if not (target / DONE).exists():
             raise
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_replaced(error: Exception) -> bool:
+    """Return whether a file was replaced on NFS while it was read: the next look finds it."""
+    return isinstance(error, OSError) and error.errno == errno.ESTALE
+
+
+def _force(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _size(path: str) -> int | None:

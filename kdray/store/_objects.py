@@ -6,16 +6,19 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from kdray.errors import StoreError
-from kdray.store._client import client_of, problem_of
-from kdray.store._files import move
+from kdray.store._client import client_of, is_passing, problem_of
+from kdray.store._files import move, writing
 from kdray.store._layout import AT, DONE, dumped, new_place
+from kdray.store._retry import patiently
+
+Answer = TypeVar("Answer")
 
 _LOST = (409, 412)  # another write at the same moment; the condition does not hold
 
@@ -41,6 +44,7 @@ class Objects:
         self.root = f"{self._bucket}/{self._prefix}".rstrip("/")
         self._settings = dict(parse_qsl(parts.query))
         self._client_of: tuple[int, Any] = (0, None)
+        self._heard = False
         client_of(self._settings, where=f"s3://{self.root}", check_only=True)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -57,8 +61,8 @@ class Objects:
 
     def write(self, name: str, data: bytes | memoryview) -> None:
         """Write an object; it appears when its upload is complete."""
-        with self._asking(name, "written"):
-            self._client.put_object(Bucket=self._bucket, Key=self._key(name), Body=bytes(data))
+        put = partial(self._client.put_object, Bucket=self._bucket, Key=self._key(name))
+        self._ask(name, "written", partial(put, Body=bytes(data)))
 
     def replace(self, name: str, old: bytes | None, new: bytes) -> bool:
         """Write ``new`` only if the object still holds ``old``; the server decides."""
@@ -101,15 +105,8 @@ class Objects:
         """Remove an object and all below its name, if there is any; first what shows it."""
         below = sorted(self.sizes(name), key=lambda key: key.rpartition("/")[2] != DONE)
         keys = [self._key(name), *(self._below(name) + key for key in below)]
-        with self._asking(name, "deleted"):
-            for start in range(0, len(keys), 1000):
-                chosen = {"Objects": [{"Key": key} for key in keys[start : start + 1000]]}
-                answer = self._client.delete_objects(
-                    Bucket=self._bucket, Delete={**chosen, "Quiet": True}
-                )
-                for error in answer.get("Errors", ()):
-                    problem = f"cannot be deleted: {error.get('Message')}."
-                    raise StoreError(f"s3://{self._bucket}/{error.get('Key')}", problem)
+        for start in range(0, len(keys), 1000):
+            self._ask(name, "deleted", partial(self._delete, keys[start : start + 1000]))
 
     def space(self, name: str, cache: Path) -> Path:
         """Return where a folder is filled that shall become ``name``."""
@@ -138,15 +135,16 @@ class Objects:
         if (target / DONE).exists():
             return target
         temporary = target.with_name(f".{uuid.uuid4().hex[:12]}.tmp")
-        temporary.mkdir(parents=True)
         try:
-            for key in self.sizes(source):
-                if not _is_below(key):
-                    raise StoreError(self.called(source), f"has a file of the name {key!r}.")
-                (temporary / key).parent.mkdir(parents=True, exist_ok=True)
-                self._download(f"{source}/{key}", temporary / key)
-            self._download(f"{name}/{DONE}", temporary / DONE)
-            move(temporary, target)
+            with writing(target):
+                temporary.mkdir(parents=True)
+                for key in self.sizes(source):
+                    if not _is_below(key):
+                        raise StoreError(self.called(source), f"has a file of the name {key!r}.")
+                    (temporary / key).parent.mkdir(parents=True, exist_ok=True)
+                    self._download(f"{source}/{key}", temporary / key)
+                self._download(f"{name}/{DONE}", temporary / DONE)
+                move(temporary, target)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return target
@@ -155,11 +153,12 @@ class Objects:
         """Return a copy of an object that never changes, made once."""
         target = self._kept(name, cache)
         if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
             temporary = target.with_name(f".{uuid.uuid4().hex[:12]}.tmp")
             try:
-                self._download(name, temporary)
-                os.replace(temporary, target)
+                with writing(target):
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    self._download(name, temporary)
+                    os.replace(temporary, target)
             finally:
                 temporary.unlink(missing_ok=True)
         return target
@@ -187,7 +186,7 @@ class Objects:
         """Return the bytes of an object and the tag of this state; None where there is none."""
         from botocore.exceptions import ClientError
 
-        with self._asking(name, "read"):
+        def get() -> tuple[bytes | None, str | None]:
             try:
                 found = self._client.get_object(Bucket=self._bucket, Key=self._key(name))
                 return bytes(found["Body"].read()), str(found["ETag"])
@@ -196,53 +195,78 @@ class Objects:
                     return None, None
                 raise
 
+        return self._ask(name, "read", get)
+
     def _put_if(self, name: str, data: bytes, tag: str | None) -> bool:
         """Write if the object is still in the state of ``tag``, or absent; return if it was."""
         from botocore.exceptions import ClientError
 
         condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
-        with self._asking(name, "written"):
+        tries = 0
+
+        def put() -> bool:
+            nonlocal tries
+            tries += 1
             try:
                 self._client.put_object(
                     Bucket=self._bucket, Key=self._key(name), Body=data, **condition
                 )
             except ClientError as error:
+                meta = error.response["ResponseMetadata"]
                 gone = tag is not None and error.response["Error"]["Code"] == "NoSuchKey"
-                if not gone and error.response["ResponseMetadata"]["HTTPStatusCode"] not in _LOST:
+                if not gone and meta["HTTPStatusCode"] not in _LOST:
                     raise
                 # A try whose answer was lost may have been the one that won.
-                tried = error.response["ResponseMetadata"].get("RetryAttempts", 0)
-                return bool(tried) and self.read(name) == data
-        return True
+                return bool(tries > 1 or meta.get("RetryAttempts")) and self.read(name) == data
+            return True
+
+        return self._ask(name, "written", put)
+
+    def _delete(self, keys: list[str]) -> None:
+        from botocore.exceptions import ClientError
+
+        chosen = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
+        answer = self._client.delete_objects(Bucket=self._bucket, Delete=chosen)
+        for error in answer.get("Errors", ()):
+            raise ClientError({"Error": error, "ResponseMetadata": {}}, "DeleteObjects")
 
     def _first(self, prefix: str) -> list[str]:
-        with self._asking("", "listed"):
-            page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, MaxKeys=1)
-            return [item["Key"] for item in page.get("Contents", ())]
+        ask = partial(self._client.list_objects_v2, Bucket=self._bucket, Prefix=prefix, MaxKeys=1)
+        return [item["Key"] for item in self._ask("", "listed", ask).get("Contents", ())]
 
     def _pages(self, name: str, **query: str) -> Iterator[dict[str, Any]]:
-        with self._asking(name, "listed"):
-            pages = self._client.get_paginator("list_objects_v2")
-            yield from pages.paginate(Bucket=self._bucket, **query)
+        """Yield the pages of a listing; one that fails is asked for again, not all of them."""
+        ask = partial(self._client.list_objects_v2, Bucket=self._bucket, **query)
+        page: dict[str, Any] = self._ask(name, "listed", ask)
+        yield page
+        while after := page.get("NextContinuationToken"):
+            page = self._ask(name, "listed", partial(ask, ContinuationToken=after))
+            yield page
 
     def _upload(self, file: Path, name: str) -> None:
-        with self._asking(name, "written"):
-            self._client.upload_file(str(file), self._bucket, self._key(name))
+        put = partial(self._client.upload_file, str(file), self._bucket, self._key(name))
+        self._ask(name, "written", put)
 
     def _download(self, name: str, file: Path) -> None:
-        with self._asking(name, "read"):
-            self._client.download_file(self._bucket, self._key(name), str(file))
+        get = partial(self._client.download_file, self._bucket, self._key(name), str(file))
+        self._ask(name, "read", get)
 
-    @contextmanager
-    def _asking(self, name: str, verb: str) -> Iterator[None]:
+    def _ask(self, name: str, verb: str, act: Callable[[], Answer]) -> Answer:
+        """Return what the server answers, asked again while it fails in passing.
+
+        Raises:
+            StoreError: It refuses, or did not answer for long.
+        """
         from boto3.exceptions import Boto3Error
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            yield
+            answer = patiently(act, lambda error: is_passing(error, self._heard))
         except (ClientError, BotoCoreError, Boto3Error, OSError) as error:
             problem, remedy = problem_of(error, self._bucket, self._settings)
             raise StoreError(self.called(name), f"cannot be {verb}: {problem}", remedy) from error
+        self._heard = True
+        return answer
 
 
 def _is_below(key: str) -> bool:

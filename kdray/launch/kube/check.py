@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from kdray.errors import LaunchError
 from kdray.launch.check import Check
-from kdray.launch.kube.client import Api, Object, connect
+from kdray.launch.kube.client import Api, Object, UnknownKind, connect
 from kdray.launch.kube.nodes import node_checks
 from kdray.launch.kube.quota import quota_checks
 from kdray.launch.kube.rights import rights_checks
@@ -45,9 +45,14 @@ def kubernetes_checks(place: Kubernetes) -> Iterator[Check]:
     for look in _LOOKS:
         try:
             yield from look(api, place)
+        except UnknownKind as error:
+            yield Check(_name(look), "fail", error.problem, error.remedy)
         except LaunchError as error:
-            name = look.__name__.strip("_").replace("_", " ")
-            yield Check(name, "note", f"may not be looked at: {error.problem}")
+            yield Check(_name(look), "note", f"may not be looked at: {error.problem}")
+
+
+def _name(look: Callable[..., object]) -> str:
+    return look.__name__.strip("_").replace("_", " ").removesuffix(" checks")
 
 
 def _namespace(api: Api, place: Kubernetes) -> Iterator[Check]:

@@ -66,6 +66,10 @@ _CLUSTER_WIDE = {
 }
 
 
+class UnknownKind(LaunchError):
+    """The cluster does not know a kind: what defines it is not installed."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """What the API server says.
@@ -254,7 +258,7 @@ class Api:
         if answer.ok:
             return answer.object()
         if is_kind_unknown(answer.status, answer.body):
-            raise LaunchError(
+            raise UnknownKind(
                 self.where,
                 f"cannot {action}: the cluster does not know {kind} ({KINDS[kind][0]}).",
                 _DEFINED_BY.get(kind, ""),

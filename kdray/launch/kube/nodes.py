@@ -25,7 +25,7 @@ def node_checks(api: Api, place: Kubernetes) -> Iterator[Check]:
 
 
 def _check(name: str, pods: Pods, place: Kubernetes, nodes: Sequence[Object]) -> Check:
-    spec = pod_template(pods, place, {}, {})["spec"]
+    spec = pod_template(pods, place, {}, {"name": "pod"})["spec"]
     reasons = [_unfit(node, pods, spec) for node in nodes]
     fit = reasons.count("")
     asked = f"{pods.cpus} CPUs, {pods.memory}" + (f", {pods.gpus} GPUs" if pods.gpus else "")

@@ -122,6 +122,7 @@ _PLURALS = {
     "Ingress": "ingresses",
     "LocalQueue": "localqueues",
     "Namespace": "namespaces",
+    "NetworkPolicy": "networkpolicies",
     "Node": "nodes",
     "PersistentVolumeClaim": "persistentvolumeclaims",
     "Pod": "pods",
@@ -132,6 +133,7 @@ _PLURALS = {
     "RayService": "rayservices",
     "ResourceQuota": "resourcequotas",
     "Secret": "secrets",
+    "Service": "services",
     "ServiceAccount": "serviceaccounts",
     "Workload": "workloads",
 }
@@ -198,6 +200,7 @@ def serving(api: ApiServer) -> Iterator[ApiServer]:
 
 class _Handler(BaseHTTPRequestHandler):
     api: ApiServer
+    wbufsize = 2**16  # one packet an answer
     protocol_version = "HTTP/1.1"
 
     def handle_one_request(self) -> None:
@@ -233,6 +236,7 @@ class _Handler(BaseHTTPRequestHandler):
         for piece in pieces:
             if not piece:
                 self.close_connection = True
+                self.wfile.flush()
                 self.connection.shutdown(2)
                 return
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))

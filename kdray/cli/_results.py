@@ -94,6 +94,7 @@ def _not_yet(store: Store, job: str, target: str, storage: str | None) -> RunErr
     if state is None:
         _, _, state = find_job(target, storage)  # its error names the nearest job
     again = state.get("command") or f"kdray run {state.get('spec') or 'SPEC'}"
+    again = "kdray submit SPEC" if state.get("launch") else again  # its file there was a copy
     remedy = {
         "running": f"Watch it: kdray status {target}",
         "finished": f"It finished without them; run it again: {again}",

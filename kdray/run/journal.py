@@ -210,7 +210,7 @@ def read_state(store: Store, job: str) -> dict[str, Any] | None:
     if is_alive(state) if is_here(state) else not is_silent(store, job):
         return state
     who = f"process {state.get('pid')} on {state.get('host')}"
-    again = f"Continue with `{_again(state)}`: finished steps are not repeated."
+    again = f"Continue with {_again(state)}: finished steps are not repeated."
     return {**state, "state": "lost", "error": f"The driver ({who}) is gone. {again}"}
 
 
@@ -242,7 +242,10 @@ def _state(job: str) -> str:
 
 
 def _again(state: Mapping[str, Any]) -> str:
-    return str(state.get("command") or f"kdray run {state.get('spec') or 'SPEC'}")
+    if state.get("launch"):
+        return "`kdray submit`"  # its job file there was a copy
+    command = state.get("command") or f"kdray run {state.get('spec') or 'SPEC'}"
+    return f"`{command}`"
 
 
 def _changes(event: Event) -> dict[str, Any]:

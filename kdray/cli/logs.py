@@ -15,7 +15,7 @@ from kdray.cli._words import Teller
 from kdray.errors import LaunchError
 from kdray.launch.found import Found, find
 from kdray.run.journal import read_events
-from kdray.run.output import stored_log
+from kdray.run.output import growing_log
 from kdray.store import Store
 
 #: How often the events of a job are looked at, seconds: on this machine, and elsewhere.
@@ -61,13 +61,18 @@ def _log(found: Found, follow: bool) -> Iterator[str]:
 
 def _kept(found: Found, store: Store, follow: bool) -> Iterator[str]:
     """Yield the log that a cluster's driver has kept, or else the events as lines."""
-    log = () if found.is_here else stored_log(store, found.job)
-    is_empty = True
-    for text in log:
-        is_empty = False
-        yield text
-    if is_empty:
+    new = growing_log(store, found.job)
+    text = "" if found.is_here else "".join(new())
+    if not text:
         yield from _events(found, follow, as_json=False)
+        return
+    yield text
+    is_over = not follow
+    while not is_over:
+        is_over = found.is_over  # the last lines are written after the state
+        time.sleep(LOOK_S[1])
+        found = found.again()
+        yield from new()
 
 
 def _events(found: Found, follow: bool, *, as_json: bool) -> Iterator[str]:

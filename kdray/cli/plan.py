@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import typer
 
-from kdray.cli._output import Json, Sets, SpecFile, console, print_json, print_table
+from kdray.cli._fit import fit_facts, show_fits
+from kdray.cli._jobs import To
+from kdray.cli._output import Json, Sets, SpecFile, console, err, print_json, print_table
 from kdray.cli._records import show_records
+from kdray.errors import DataError, LaunchError, NeverFits
+from kdray.launch.fit import StageFit, check_fit
+from kdray.launch.order import make_order
+from kdray.launch.targets import DEFAULT, find_target
 from kdray.plan import Plan, Step, experiments_of, read_work
-from kdray.spec import Suite
+from kdray.plan.read import read_job
+from kdray.spec import Experiment, Service, Suite, Target
+from kdray.spec.target import Local
 from kdray.store import Store
 
 
@@ -17,18 +28,86 @@ def register(app: typer.Typer) -> None:
     """Add the verb."""
 
     @app.command()
-    def plan(spec: SpecFile, sets: Sets = None, as_json: Json = False) -> None:
-        """Show the steps of a job: what is done, what will run, how large it is."""
-        job = read_work(spec, sets)
-        from kdray.run.job import plan_jobs  # imports torch
+    def plan(spec: SpecFile, sets: Sets = None, to: To = None, as_json: Json = False) -> None:
+        """Show the steps of a job: what is done, what will run, how large it is.
 
-        plans = plan_jobs(experiments_of(job))
-        if as_json:
-            shown = [_whole(made) for made in plans]
-            print_json({"suite": job.name, "jobs": shown} if isinstance(job, Suite) else shown[0])
+        With a target, also what each stage asks of it at once, and which nodes that brings up;
+        what can never be scheduled there is refused.
+        """
+        said = to or os.environ.get(DEFAULT)
+        if said is None:
+            _tell(read_work(spec, sets), as_json, None)
             return
-        for made in plans:
-            _show(made)
+        target = find_target(said)
+        job = read_job(spec, make_order(spec, sets, target).sets)
+        _tell(job, as_json, _place(job, target))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A target with what a job finds there, or why that is not known."""
+
+    target: Target
+    fits: Sequence[StageFit] = ()
+    problem: str = ""
+
+    def facts(self) -> dict[str, Any]:
+        """Return it for programs."""
+        return {**fit_facts(self.fits, self.target), "problem": self.problem}
+
+    def show(self) -> None:
+        """Print it."""
+        if self.fits:
+            show_fits(self.fits, self.target)
+        if self.problem:
+            console.print(f"On {self.target.name}: {self.problem}", markup=False, highlight=False)
+
+
+def _place(job: Experiment | Suite | Service, target: Target) -> _Place:
+    """Return what a job finds at a target.
+
+    Raises:
+        NeverFits: It can never be scheduled there.
+    """
+    try:
+        return _Place(target, check_fit(job, target))
+    except NeverFits:
+        raise
+    except LaunchError as error:  # a cluster that is down is no reason to hide the steps
+        return _Place(target, problem=str(error))
+
+
+def _tell(job: Experiment | Suite | Service, as_json: bool, place: _Place | None) -> None:
+    """Print the plans of a job, and what it finds at a place."""
+    plans = [] if isinstance(job, Service) else _plans(job, place)
+    facts = {} if place is None else {"target": place.facts()}
+    if as_json:
+        shown = [_whole(made) for made in plans]
+        print_json({**_joined(job, shown), **facts})
+        return
+    for made in plans:
+        _show(made)
+    if place is not None:
+        place.show()
+
+
+def _joined(job: Experiment | Suite | Service, shown: list[dict[str, Any]]) -> dict[str, Any]:
+    if isinstance(job, Suite):
+        return {"suite": job.name, "jobs": shown}
+    return shown[0] if shown else {"job": job.name, "steps": []}
+
+
+def _plans(job: Experiment | Suite, place: _Place | None) -> list[Plan]:
+    """Return the plans of a job; none where only the place has the images."""
+    from kdray.run.job import plan_jobs  # imports torch
+
+    try:
+        return plan_jobs(experiments_of(job))
+    except DataError as error:
+        if place is None or isinstance(place.target.place, Local):
+            raise
+        err(f"{error} So its steps cannot be told here.")
+        return []
 
 
 def _whole(plan: Plan) -> dict[str, Any]:

@@ -53,7 +53,8 @@ def make_order(
     job = _changed(read, changes)
     if not isinstance(target.place, Local):
         for field, value in _uris(job):
-            _check_uri(f"{file}: {field}", value, target)
+            is_read = isinstance(job, Service) and field == "registry"
+            _check_uri(f"{file}: {field}", value, target, is_read)
     spec = dump(job.model_dump(mode="json", exclude_unset=True))
     return Order(
         job=job.name,
@@ -184,7 +185,7 @@ def _uris(job: Job) -> Iterator[tuple[str, str]]:
         yield fields[1], uri
 
 
-def _check_uri(where: str, uri: str, target: Target) -> None:
+def _check_uri(where: str, uri: str, target: Target, is_read: bool = False) -> None:
     """Refuse secrets, which would be shown by the place, and folders that pods do not mount."""
     parts = urlsplit(uri)
     shown = uri.partition("?")[0]
@@ -194,7 +195,7 @@ def _check_uri(where: str, uri: str, target: Target) -> None:
     if is_relative(uri):
         raise JobError(where, f"{shown!r} is a folder of this machine.", "Give a URI, or a path.")
     if isinstance(target.place, Kubernetes) and "://" not in uri:
-        _check_mounted(where, uri, target.place)
+        _check_mounted(where, uri, target.place, is_read)
 
 
 _SECRETLY = {
@@ -204,12 +205,12 @@ _SECRETLY = {
 }
 
 
-def _check_mounted(where: str, path: str, place: Kubernetes) -> None:
+def _check_mounted(where: str, path: str, place: Kubernetes, is_read: bool) -> None:
     mounts = {Path(volume.path): volume for volume in place.volumes}
     holding = [mounts[folder] for folder in (Path(path), *Path(path).parents) if folder in mounts]
     if not holding:
         known = ", ".join(map(str, mounts)) or "none"
         remedy = f"Use s3://..., or a folder of the target's `volumes` ({known})."
         raise JobError(where, f"{path} is on no volume of the target: it would vanish.", remedy)
-    if holding[0].read_only:
+    if holding[0].read_only and not is_read:
         raise JobError(where, f"{path} is on a volume that is read-only.", "read_only: false")

@@ -82,7 +82,7 @@ def find_keys(order: Order, service: Service, place: Kubernetes) -> Keys:
     if auth is None or auth == "none":
         said = "has no auth, and nobody would see a key that is made in a pod"
         problem = f"{said}." if auth is None else "auth: none opens it to the whole cluster."
-        raise JobError(order.file, problem, _REMEDY)
+        raise JobError(_where(order), problem, _REMEDY)
     if auth.environment is not None:
         return _in_variable(order, auth.environment, secret, place)
     file = str(auth.file)
@@ -122,7 +122,7 @@ def serving_groups(order: Order, service: Service, place: Kubernetes) -> Sequenc
     needed = _DEPLOYMENTS * scaling.min_replicas
     if room < needed:
         raise JobError(
-            order.file,
+            _where(order),
             f"{needed} replicas of {cpus:g} CPUs have to run ({scaling.min_replicas} predict, "
             f"as many explain), and the target's groups have room for {room}.",
             "Raise `max` or `cpus` of a group, or lower `autoscaling.min_replicas`.",
@@ -136,7 +136,7 @@ def _in_variable(order: Order, variable: str, secret: SecretKey | None, place: K
         return Keys(auth)  # all containers have it
     if secret is None:
         raise JobError(
-            order.file,
+            _where(order),
             f"auth: the target does not say which Secret {variable} comes from.",
             f"Write `secret_environment: {{{variable}: {{secret: NAME, key: KEY}}}}` into it.",
         )
@@ -148,5 +148,9 @@ def _on_volume(order: Order, file: str, place: Kubernetes) -> Keys:
     path = PurePosixPath(file)
     if not any(path.is_relative_to(volume.path) for volume in place.volumes):
         problem = f"auth: pods do not see {file}, and the target names no Secret with the keys."
-        raise JobError(order.file, problem, _REMEDY)
+        raise JobError(_where(order), problem, _REMEDY)
     return Keys({"file": file})
+
+
+def _where(order: Order) -> str:
+    return order.file or order.job

@@ -154,3 +154,13 @@ def test_the_service_is_read_from_what_is_sent(tmp_path: Path) -> None:
     order, _ = sent(tmp_path)
     assert order.kind == "Service"
     assert "s3://lab/kdray" in order.spec
+
+
+def test_a_registry_that_is_only_read_may_be_on_a_volume_that_cannot_be_written(
+    tmp_path: Path,
+) -> None:
+    place = {**KEYED, "volumes": [{"claim": "models", "path": "/models"}]}
+    (app,) = serve_config(rendered(tmp_path, place, registry="/models/lab"))["applications"]
+    assert app["args"]["registry"] == "/models/lab"
+    with pytest.raises(JobError, match="read-only"):
+        rendered(tmp_path, place, storage="/models/runs")

@@ -44,6 +44,13 @@ Network = Annotated[str, AfterValidator(lambda value: str(ip_network(value)))]
 Text = Annotated[
     str, BeforeValidator(lambda value: str(value) if type(value) in (int, float) else value)
 ]
+#: A key of a label, of a taint, or a resource: a name, perhaps after a domain.
+Key = Annotated[
+    str,
+    Field(pattern=r"^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"),
+]
+#: Value of a label or a taint.
+Value = Annotated[Text, Field(pattern=r"^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$")]
 
 
 class Local(Strict):
@@ -78,16 +85,16 @@ class SecretKey(Strict):
 
     secret: Label
     """Name of the Secret."""
-    key: str = Field(min_length=1)
+    key: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
     """Key in it."""
 
 
 class Toleration(Strict):
     """A taint of nodes that pods may ignore."""
 
-    key: str | None = None
+    key: Key | None = None
     """Key of the taint; null: any."""
-    value: Text | None = None
+    value: Value | None = None
     """Value of the taint; null: any."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """Effect of the taint; null: any."""
@@ -108,13 +115,13 @@ class Pods(Strict):
     """Memory of a pod, requested and at most."""
     gpus: int = Field(0, ge=0)
     """GPUs of a pod; Ray sees the same."""
-    gpu_resource: str = "nvidia.com/gpu"
+    gpu_resource: Key = "nvidia.com/gpu"
     """Resource by which the cluster counts GPUs."""
     shm: Quantity | None = None
     """Shared memory, for Ray's object store; null: 30 % of the memory."""
     scratch: Quantity = "20Gi"
     """Most space on the node's disk for Ray's files and caches."""
-    node_selector: dict[str, Text] = Field(default_factory=dict)
+    node_selector: dict[Key, Value] = Field(default_factory=dict)
     """Labels that nodes must have."""
     tolerations: Many[Toleration] = ()
     """Taints that do not keep pods away."""
@@ -167,7 +174,7 @@ class Volume(Strict):
 
     claim: Label
     """Name of the PersistentVolumeClaim."""
-    path: str = Field(pattern=r"^/")
+    path: str = Field(pattern=r"^/[^:]*$")
     """Where pods see it."""
     read_only: bool = True
     """Whether pods may only read it."""
@@ -253,7 +260,7 @@ class Kubernetes(Strict):
     """Context of the kubeconfig; null: the current one."""
     namespace: Label | None = None
     """Namespace; null: that of the context."""
-    image: str = Field("kdray:latest", min_length=1)
+    image: str = Field("kdray:latest", pattern=r"^\S+$")
     """Image with kdray; see infra/Dockerfile."""
     pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
     """When nodes fetch the image."""
@@ -280,7 +287,7 @@ class Kubernetes(Strict):
     """Kueue's LocalQueue; null: not queued."""
     priority_class: Label | None = None
     """PriorityClass of the pods."""
-    spot_selector: dict[str, Text] = Field(default_factory=dict)
+    spot_selector: dict[Key, Value] = Field(default_factory=dict)
     """Labels of nodes for pods with `spot: true`."""
     spot_tolerations: Many[Toleration] = ()
     """Taints of such nodes."""

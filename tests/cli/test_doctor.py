@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from kdray.cli import _checks
+from tests.launch.kube.api_server import ApiServer, serving
 
 Kdray = Callable[..., Any]
 
@@ -69,3 +70,50 @@ def test_little_memory_is_a_warning(tmp_path: Path, kib: int, state: str) -> Non
     meminfo = tmp_path / "meminfo"
     meminfo.write_text(f"MemTotal:  99999999 kB\nMemAvailable:  {kib} kB\n")
     assert _checks._memory(meminfo).state == state
+
+
+TARGET = """apiVersion: kdray/v1
+kind: Target
+name: lab
+storage: {storage}
+place: {{kind: kubernetes, namespace: lab, image: reg.example.org/kdray:1}}
+"""
+
+
+def test_a_cluster_is_looked_at_instead_of_this_machine(
+    kdray: Kdray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lab.yaml").write_text(TARGET.format(storage=tmp_path / "results"))
+    with serving(ApiServer()) as server:
+        monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig(tmp_path)))
+        answer = kdray("doctor", "--to", "./lab.yaml")
+    assert answer.code == 1  # no namespace
+    words = [line.split()[:2] for line in answer.out.splitlines() if not line.startswith(" ")]
+    assert words[:2] == [["ok", "cluster"], ["fail", "namespace"]]
+    assert words[-1] == ["ok", "storage"]
+    assert ["ok", "python"] not in words
+    assert "kubectl create namespace lab" in answer.out
+
+
+def test_a_cluster_that_does_not_answer_fails_and_storage_is_still_looked_at(
+    kdray: Kdray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    answer = kdray("doctor", "--to", "kubernetes", "--json")
+    checks = json.loads(answer.out)
+    assert [(check["name"], check["state"]) for check in checks] == [
+        ("cluster", "fail"),
+        ("storage", "note"),
+    ]
+
+
+def test_the_target_of_the_environment_is_looked_at(
+    kdray: Kdray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    monkeypatch.setenv("KDRAY_TARGET", address)
+    answer = kdray("doctor")
+    assert answer.code == 1
+    assert f"Ray at {address} does not answer" in answer.out

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from kdray.cli.main import build
-from kdray.spec import data, experiment, promote, service, space, suite
+from kdray.spec import data, experiment, promote, service, space, suite, target
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"])
@@ -45,6 +45,9 @@ PREFIXES = {
     "Shadow": "shadow.",
     "OutOfDistribution": "ood.",
     "Keys": "auth.",
+    "RayCluster": "place.",
+    "Kubernetes": "place.",
+    "Local": "place.",
 }
 #: A default that YAML writes in another way than Python.
 WRITTEN = {"pairs": "`all`", "budget": "`20GB`"}
@@ -52,7 +55,7 @@ WRITTEN = {"pairs": "`all`", "budget": "`20GB`"}
 
 def fields() -> Iterator[tuple[str, str]]:
     """Yield each field of the job files as the guide writes it, with its default."""
-    for module in (data, experiment, promote, service, space, suite):
+    for module in (data, experiment, promote, service, space, suite, target):
         for model in _models(module):
             for name, field in model.model_fields.items():
                 default = field.get_default(call_default_factory=True)

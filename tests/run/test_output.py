@@ -188,3 +188,16 @@ def test_nothing_new_writes_nothing(store: Store) -> None:
     pieces = Pieces(store, "tiny")
     pieces.flush()
     assert not store.exists("jobs/tiny/log")
+
+
+def test_a_log_in_an_object_store_grows_as_it_does_on_a_disk(s3: str) -> None:
+    store = Store(s3)
+    new = growing_log(store, "tiny")
+    one, other = Pieces(store, "tiny"), Pieces(store, "tiny")
+    seen = []
+    for pieces, text in ((one, "one\n"), (one, "two\n"), (other, "three\n")):
+        pieces.add(text.encode())
+        pieces.flush()
+        seen.append("".join(new()))
+    assert seen == ["one\n", "two\n", "three\n"]
+    assert store.list("jobs/tiny/log") == ["0000.txt", "0001.txt"]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import typer.main
+import yaml
 
 from kdray.cli.main import build
 
@@ -76,3 +77,21 @@ def test_the_values_of_the_charts_are_those_that_are_there() -> None:
         Path(words[words.index("--values") + 1]).name for words in used if "--values" in words
     }
     assert named == {file.name for file in (ROOT / "infra" / "helm").glob("*.yaml")}
+
+
+def test_queued_jobs_are_those_of_kuberay_in_the_namespace() -> None:
+    values = yaml.safe_load((ROOT / "infra" / "helm" / "kueue.yaml").read_text())
+    config = yaml.safe_load(values["managerConfig"]["controllerManagerConfigYaml"])
+    assert {"ray.io/rayjob", "ray.io/raycluster"} <= set(config["integrations"]["frameworks"])
+    operator = yaml.safe_load((ROOT / "infra" / "helm" / "kuberay-operator.yaml").read_text())
+    [namespace] = operator["watchNamespace"]
+    chosen = config["managedJobsNamespaceSelector"]["matchLabels"]
+    assert chosen == {"kubernetes.io/metadata.name": namespace}
+
+
+def test_the_local_target_is_the_cluster_that_kind_makes() -> None:
+    kind = yaml.safe_load((ROOT / "infra" / "kind" / "cluster.yaml").read_text())
+    target = yaml.safe_load((ROOT / "cluster" / "targets" / "local.yaml").read_text())
+    assert target["place"]["context"] == f"kind-{kind['name']}"
+    loaded = [words for words in commands() if words[:2] == ["kind", "load"]]
+    assert [words[3] for words in loaded] == [target["place"]["image"]]

@@ -16,7 +16,7 @@ from kdray.launch.kube.trial import trial_checks
 from kdray.spec.target import Kubernetes, SecretKey
 
 #: Oldest KubeRay that knows all fields of the manifests.
-LEAST = (1, 6)
+LEAST = (1, 5)
 #: Label of the operator's deployment, by Helm and by kustomize.
 _OPERATOR = "app.kubernetes.io/name=kuberay-operator"
 _INSTALL = "Install KubeRay's operator: see infra/README.md."

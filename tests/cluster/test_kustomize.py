@@ -245,3 +245,30 @@ def test_the_rendered_service_is_that_of_its_job_and_target(name: str) -> None:
         f"run: kdray render {job.relative_to(ROOT)} --to cluster/targets/{name}.yaml "
         f"--out {folder.relative_to(ROOT)}"
     )
+
+
+@pytest.mark.parametrize(
+    ("folder", "groups"),
+    [
+        ("overlays/local", {"cpu": ({"CPU": 2}, 1)}),
+        ("overlays/gpu", {"cpu": ({"CPU": 4}, 3), "gpu-spot": ({"CPU": 8, "GPU": 1}, 4)}),
+    ],
+)
+def test_rays_autoscaler_reads_the_shared_cluster(
+    kustomized: Render, folder: str, groups: dict[str, tuple[dict[str, int], int]]
+) -> None:
+    from ray.autoscaler._private.kuberay import autoscaling_config
+
+    cluster = by_kind(kustomized(folder), "RayCluster")["shared"]
+    config = autoscaling_config._derive_autoscaling_config_from_ray_cr(cluster)
+    types = config["available_node_types"]
+    read = {
+        name: (
+            {key: types[name]["resources"][key] for key in wanted},
+            types[name]["max_workers"],
+        )
+        for name, (wanted, _) in groups.items()
+    }
+    assert read == groups
+    assert set(types) == {*groups, "headgroup"}
+    assert config["idle_timeout_minutes"] == 5

@@ -41,7 +41,7 @@ _NODES = (
     (r"(?P<n>\d+) Insufficient (?P<what>[^\s,]+?)(?=,|\.?(\s|$))", "short"),
     (r"(?P<n>\d+) Too many pods", "full"),
     (r"(?P<n>\d+) node\(s\) didn't match Pod's node (affinity/)?selector", "selector"),
-    (r"(?P<n>\d+) node\(s\) had (untolerated )?taints? \{(?P<what>[^}]*)\}", "taint"),
+    (r"(?P<n>\d+) node\(s\) had (untolerated )?taint(\(s\)|s? \{(?P<what>[^}]*)\})", "taint"),
     (r"(?P<n>\d+) node\(s\) were unschedulable", "closed"),
     (r"(?P<n>\d+) node\(s\) had volume node affinity conflict", "volume"),
 )
@@ -163,8 +163,9 @@ def _part(kind: str, found: re.Match[str], pod: Object) -> str:
         asked = _asked(pod, found["what"])
         return f"{number} {have} too little {found['what']} left{asked}"
     if kind == "taint":
-        taint = found["what"].strip().rstrip(":").replace(": ", "=")
-        return f"{number} {have} the taint {taint}, which needs a toleration"
+        taint = (found["what"] or "").strip().rstrip(":").replace(": ", "=")
+        which = f"the taint {taint}, which needs" if taint else "taints, which need"
+        return f"{number} {have} {which} a toleration"
     if kind == "selector":
         selector = (pod.get("spec") or {}).get("nodeSelector") or {}
         labels = ", ".join(f"{key}={value}" for key, value in selector.items())

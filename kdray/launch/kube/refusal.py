@@ -224,8 +224,13 @@ _MEANINGS: tuple[tuple[str, Callable[[re.Match[str]], tuple[str, str]]], ...] = 
         _service_account,
     ),
     (r"no PriorityClass with name (?P<name>\S+) was found", _priority),
-    (r"(?P<rule>(maximum|minimum) \S+ usage per (Container|Pod) is [^,]+, but [^.\]]+)", _limits),
+    (
+        r"(?P<rule>(maximum|minimum) \S+ usage per (Container|Pod) is [^,]+?"
+        r"(, but (limit|request) is [^,\]]+|\. No (limit|request) is specified))",
+        _limits,
+    ),
     (r"unknown field \"(?P<field>[^\"]+)\"", _field),
+    (r"\.(?P<field>[^\s:]+): field not declared in schema", _field),
     (r"no matches for kind \"(?P<kind>\w+)\"|resource type (?P<type>\w+) not found", _kind),
     (r"Apply failed with \d+ conflicts?: (?P<what>.*)$", _conflict),
 )

@@ -32,6 +32,10 @@ def test_a_pod_that_runs_has_no_trouble() -> None:
             "none of 2 nodes can take it: 2 have the taint gpu=only, which needs a toleration",
         ),
         (
+            "0/2 nodes are available: 1 Too many pods, 1 node(s) had untolerated taint(s). no new",
+            "none of 2 nodes can take it: 1 has as many pods as allowed; 1 has taints, which need",
+        ),
+        (
             '0/2 nodes are available: persistentvolumeclaim "images" not found. preemption: 0',
             "the PersistentVolumeClaim images is missing: mend the target's volumes",
         ),

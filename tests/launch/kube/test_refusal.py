@@ -66,9 +66,18 @@ def status(message: str, code: int = 403, **details: str) -> str:
             "but limit is 4",
         ),
         (
-            'failed to create typed patch object: .spec.colour: field "x": unknown field '
-            '"spec.colour"',
+            "failed to create typed patch object (lab/x; ray.io/v1, Kind=RayJob): .spec.colour: "
+            "field not declared in schema",
             "the cluster does not know the field spec.colour",
+        ),
+        (
+            'strict decoding error: unknown field "spec.colour"',
+            "the cluster does not know the field spec.colour",
+        ),
+        (
+            'pods "x" is forbidden: minimum memory usage per Pod is 1Gi.  No limit is specified',
+            "the namespace's LimitRange refuses the pods: minimum memory usage per Pod is 1Gi. "
+            "No limit is specified",
         ),
         (
             'Apply failed with 1 conflict: conflict with "kubectl" using ray.io/v1: .spec.suspend',

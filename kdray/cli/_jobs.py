@@ -113,7 +113,7 @@ def storage_of(name: str, to: str | None, storage: str | None) -> str | None:
     if isinstance(target.place, Local):
         return target.storage
     order = order_of(name, None, target)
-    uri = order.storage if order else target.storage or find(name, to).uri
+    uri = (order.storage if order else target.storage) or find(name, to).uri
     if storage_seen(uri, target) is None:
         remedy = (
             "Look where it is seen, or use a storage that all see, such as s3://bucket/prefix."

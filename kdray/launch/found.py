@@ -133,11 +133,14 @@ def resolve(name: str, storage: str | None = None, target: Target | None = None)
     """
     if not is_file(name):
         return None
-    if target is not None and not isinstance(target.place, Local):
-        order = make_order(name, (), target)
-        return replace(order, storage=storage or order.storage)
     job = read_job(name)
     uri = job.storage if isinstance(job, Service) else experiments_of(job)[0].storage.uri
+    if target is not None and not isinstance(target.place, Local):
+        try:
+            order = make_order(name, (), target)
+            return replace(order, storage=storage or order.storage)
+        except JobError:
+            uri = ""  # it can only have been sent with `--set`: by its name it is found there
     return Order(job.name, job.kind, job.name, "", name, storage or uri)
 
 
@@ -281,9 +284,9 @@ def _there(place: Place, target: Target, job: str, order: Order | None) -> Found
 
 
 def _strangeness(seen: Sighting, job: str, order: Order | None) -> tuple[bool, bool, bool]:
-    """Return how far a job is from what was asked for: id before file, work before services."""
+    """Return how far a job is from what was asked for: work before services, id before file."""
     is_of_file = order is not None and seen.id.startswith(order.id)
-    return (seen.id != job, not is_of_file, seen.kind == "Service")
+    return (seen.kind == "Service", seen.id != job, not is_of_file)
 
 
 def _fits(seen: Sighting, order: Order | None) -> bool:

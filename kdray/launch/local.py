@@ -80,6 +80,7 @@ def start(command: Sequence[str], store: Store, job: str, wait_s: float = 60.0) 
             env={name: value for name, value in os.environ.items() if name != LAUNCH},
         )
     state = _first_sign(driver, store, job, wait_s)
+    os.utime(path)  # younger than the run's beginning: that is how it is known as this run's log
     code = driver.poll()
     if code in (None, 0):
         shown = state or ("starting" if code is None else "finished")

@@ -318,6 +318,24 @@ def test_status_finds_a_job_by_its_id_and_by_its_storage_alone(
     assert by_storage["state"] == "pending"
 
 
+def test_a_file_stands_for_a_job_that_was_sent_with_another_storage(
+    kdray: Kdray, cluster: Cluster, lab: Store
+) -> None:
+    head = ("--to", "http://head:8265")
+    kdray("submit", "job.yaml", *head, "--set", f"storage.uri={lab.uri}")
+    facts = json.loads(kdray("status", "job.yaml", *head, "--json").out)
+    assert (facts["id"], facts["storage"]) == (cluster.id, lab.uri)
+
+
+def test_work_comes_before_a_service_of_the_same_name(
+    kdray: Kdray, cluster: Cluster, lab: Store
+) -> None:
+    submit(kdray)
+    (Path(lab.uri) / "jobs" / "tiny" / "launch.json").unlink()
+    cluster.seen["tiny"] = Sighting("tiny", "tiny", "running", kind="Service")
+    assert kdray("status", "tiny", "--to", "lab").out.startswith("tiny  pending")
+
+
 def test_the_environment_may_name_the_target_of_all_verbs(
     kdray: Kdray, cluster: Cluster, lab: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

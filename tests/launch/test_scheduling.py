@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any
 
 import pytest
 
 from kdray.errors import LaunchError
-from kdray.launch.scheduling import HEAD, Group, read_groups, schedule
+from kdray.launch.scheduling import HEAD, KNOWN, Group, read_groups, schedule
 
 #: Four nodes of each kind at most, a GPU in each of the second; none is up but the head.
 GROWING = (
@@ -93,3 +94,7 @@ def test_another_ray_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(scheduler, "ResourceDemandScheduler")
     with pytest.raises(LaunchError, match=r"another autoscaler than the one kdray knows"):
         schedule(GROWING, {"CPU": 1.0}, 1)
+
+
+def test_the_ray_of_the_requirements_is_the_one_whose_autoscaler_is_known() -> None:
+    assert version("ray").split(".")[:2] == KNOWN.split(".")

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from kdray.errors import LaunchError
+from kdray.launch.kube.kinds import DEFINED_BY, KINDS, NEWER, path_of
 from kdray.launch.kube.refusal import is_kind_unknown, refusal
 from kdray.spec.target import Kubernetes
 
@@ -24,46 +25,6 @@ MANAGER = "kdray"
 TIMEOUT_S = (10.0, 30.0)
 #: Seconds without a line after which a followed log is asked for again.
 QUIET_S = 60.0
-
-#: Kind -> version of the API in which kdray reads it, and its name in paths.
-KINDS = {
-    "RayJob": ("ray.io/v1", "rayjobs"),
-    "RayCluster": ("ray.io/v1", "rayclusters"),
-    "RayService": ("ray.io/v1", "rayservices"),
-    "ConfigMap": ("v1", "configmaps"),
-    "Event": ("v1", "events"),
-    "Namespace": ("v1", "namespaces"),
-    "Node": ("v1", "nodes"),
-    "PersistentVolumeClaim": ("v1", "persistentvolumeclaims"),
-    "Pod": ("v1", "pods"),
-    "ResourceQuota": ("v1", "resourcequotas"),
-    "Secret": ("v1", "secrets"),
-    "Service": ("v1", "services"),
-    "ServiceAccount": ("v1", "serviceaccounts"),
-    "Deployment": ("apps/v1", "deployments"),
-    "Job": ("batch/v1", "jobs"),
-    "Ingress": ("networking.k8s.io/v1", "ingresses"),
-    "NetworkPolicy": ("networking.k8s.io/v1", "networkpolicies"),
-    "PodDisruptionBudget": ("policy/v1", "poddisruptionbudgets"),
-    "Role": ("rbac.authorization.k8s.io/v1", "roles"),
-    "RoleBinding": ("rbac.authorization.k8s.io/v1", "rolebindings"),
-    "PriorityClass": ("scheduling.k8s.io/v1", "priorityclasses"),
-    "HTTPRoute": ("gateway.networking.k8s.io/v1", "httproutes"),
-    "GatewayClass": ("gateway.networking.k8s.io/v1", "gatewayclasses"),
-    "LocalQueue": ("kueue.x-k8s.io/v1beta1", "localqueues"),
-    "Workload": ("kueue.x-k8s.io/v1beta1", "workloads"),
-    "CustomResourceDefinition": ("apiextensions.k8s.io/v1", "customresourcedefinitions"),
-    "SelfSubjectAccessReview": ("authorization.k8s.io/v1", "selfsubjectaccessreviews"),
-}
-#: Kinds that belong to no namespace.
-_CLUSTER_WIDE = {
-    "CustomResourceDefinition",
-    "GatewayClass",
-    "Namespace",
-    "Node",
-    "PriorityClass",
-    "SelfSubjectAccessReview",
-}
 
 
 class UnknownKind(LaunchError):
@@ -123,7 +84,7 @@ class Api:
         Raises:
             LaunchError: The kind is not known there, it is forbidden, or there is no answer.
         """
-        answer = self.ask("GET", self.path(kind, name))
+        answer = self._read(kind, name)
         if answer.status == 404 and not is_kind_unknown(answer.status, answer.body):
             return None
         return self._object(answer, f"read {kind} {name}", kind)
@@ -145,7 +106,7 @@ class Api:
         query = {"labelSelector": labels, "fieldSelector": fields, "limit": "500"}
         found: list[Object] = []
         while True:
-            answer = self.ask("GET", self.path(kind, all=all), query=query)
+            answer = self._read(kind, query=query, all=all)
             page = self._object(answer, f"list {kind}s", kind)
             found += page.get("items") or []
             query["continue"] = (page.get("metadata") or {}).get("continue", "")
@@ -248,11 +209,17 @@ class Api:
 
     def path(self, kind: str, name: str = "", *, version: str = "", all: bool = False) -> str:
         """Return the path of a kind's objects, or of one of them."""
-        known, plural = KINDS[kind]
-        version = version or known
-        base = f"/apis/{version}" if "/" in version else f"/api/{version}"
-        inside = "" if kind in _CLUSTER_WIDE or all else f"/namespaces/{self.namespace}"
-        return f"{base}{inside}/{plural}" + (f"/{quote(name)}" if name else "")
+        namespace = "" if all else self.namespace
+        return path_of(kind, namespace, name, version)
+
+    def _read(
+        self, kind: str, name: str = "", query: Mapping[str, str] | None = None, all: bool = False
+    ) -> Answer:
+        answer = self.ask("GET", self.path(kind, name, all=all), query=query)
+        newer = NEWER.get(KINDS[kind][0])
+        if newer and is_kind_unknown(answer.status, answer.body):
+            answer = self.ask("GET", self.path(kind, name, version=newer, all=all), query=query)
+        return answer
 
     def _object(self, answer: Answer, action: str, kind: str) -> Object:
         if answer.ok:
@@ -261,7 +228,7 @@ class Api:
             raise UnknownKind(
                 self.where,
                 f"cannot {action}: the cluster does not know {kind} ({KINDS[kind][0]}).",
-                _DEFINED_BY.get(kind, ""),
+                DEFINED_BY.get(kind, ""),
             )
         raise refusal(self.where, action, answer.status, answer.body)
 
@@ -390,15 +357,3 @@ def _plain(cause: Any) -> str:
     if "imed out" in text or "imeout" in type(cause).__name__:
         return "timed out"
     return text.rpartition(": ")[2].rstrip(".")
-
-
-_KUBERAY = "Install KubeRay's operator: see infra/README.md."
-_KUEUE = "Install Kueue, or leave `queue` out of the target."
-_DEFINED_BY = {
-    "RayJob": _KUBERAY,
-    "RayCluster": _KUBERAY,
-    "RayService": _KUBERAY,
-    "LocalQueue": _KUEUE,
-    "Workload": _KUEUE,
-    "HTTPRoute": "Install the Gateway API, or use `route: {kind: ingress}`.",
-}

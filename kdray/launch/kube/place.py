@@ -15,7 +15,7 @@ from kdray.launch.kube.facts import gather
 from kdray.launch.kube.leftover import delete_leftovers
 from kdray.launch.kube.logs import read_log
 from kdray.launch.kube.service import service_ready_since, service_reason, service_state
-from kdray.launch.kube.trouble import exit_code, reason, since, state
+from kdray.launch.kube.trouble import Facts, exit_code, reason, since, state
 from kdray.launch.place import OVER, Order, Sent, Sighting
 from kdray.spec import parse_job
 from kdray.spec.target import Kubernetes, Target
@@ -93,7 +93,8 @@ class KubernetesPlace:
         """
         found = [job for kind in _KINDS for job in self._list(kind)]
         found.sort(key=lambda job: str(job["metadata"].get("creationTimestamp")), reverse=True)
-        return [self._seen(job) for job in found]
+        # Of the many that are over, what their own record says is enough.
+        return [self._seen(job, closely=self._state(job) not in OVER) for job in found]
 
     def look(self, id: str) -> Sighting | None:
         """Return a job or service by its name, or None where there is none.
@@ -246,13 +247,14 @@ class KubernetesPlace:
         job = self._find(id)
         return job is None or self._state(job) in OVER
 
-    def _seen(self, job: Object) -> Sighting:
+    def _seen(self, job: Object, closely: bool = True) -> Sighting:
         metadata, status = job["metadata"], job.get("status") or {}
         is_job = job["kind"] == "RayJob"
         now = self._state(job)
         why = ""
         if now in ("pending", "running", "failed"):
-            facts = gather(self.api, job, self._clock())
+            when = self._clock()
+            facts = gather(self.api, job, when) if closely else Facts(job, when)
             why = reason(facts) if is_job else service_reason(facts)
         info = status.get("rayJobInfo") or {}
         return Sighting(

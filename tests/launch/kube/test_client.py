@@ -69,6 +69,15 @@ def test_a_missing_object_is_none_and_a_missing_kind_an_error(server: ApiServer)
         api.get("RayJob", "x")
 
 
+def test_a_newer_version_of_a_kind_is_found(server: ApiServer) -> None:
+    queue = {"kind": "LocalQueue", "metadata": {"name": "team", "namespace": "lab"}}
+    server.put({"apiVersion": "kueue.x-k8s.io/v1beta2", **queue})
+    server.answers["GET", "/apis/kueue.x-k8s.io/v1beta1/.*"] = (404, "404 page not found\n")
+    api = connect(given_place())
+    assert api.get("LocalQueue", "team") is not None
+    assert api.get("LocalQueue", "other") is None
+
+
 def test_what_is_applied_belongs_to_kdray_and_is_checked_strictly(server: ApiServer) -> None:
     connect(given_place()).apply(ray_job("x"))
     (_, path), *_ = server.asked

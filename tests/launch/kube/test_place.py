@@ -114,6 +114,15 @@ def test_only_kdrays_jobs_are_listed(server: ApiServer) -> None:
     assert [job.id for job in a_place().jobs()] == ["mine"]
 
 
+def test_the_pods_of_jobs_that_are_over_are_not_asked_for_in_a_list(server: ApiServer) -> None:
+    said = "Job entrypoint command failed with exit code 1, last logs (truncated):\nerror x\n"
+    server.put(ray_job(jobDeploymentStatus="Failed", jobStatus="FAILED", message=said))
+    (job,) = a_place().jobs()
+    assert (job.state, job.exit_code) == ("failed", 1)
+    assert job.reason == "The driver failed with exit code 1: x"
+    assert not [path for _, path in server.asked if "/pods" in path or "/events" in path]
+
+
 def test_a_job_is_seen_with_times_state_and_reason(server: ApiServer) -> None:
     image = {"waiting": {"reason": "ErrImageNeverPull"}}
     server.put(

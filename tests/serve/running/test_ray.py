@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ import pytest
 
 from kdray.bench._servers import tree
 from kdray.registry import Registry
+from kdray.served.cluster import METRICS_PORT
 from kdray.spec.service import Service
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.ray]
@@ -30,9 +32,19 @@ def spec(spec_of: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(start: Callable[..., Any], spec: Path) -> Any:
+def scrape() -> str:
+    """Return where the counts of the machine are shown."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}/metrics"
+
+
+@pytest.fixture(scope="module")
+def server(start: Callable[..., Any], spec: Path, scrape: str) -> Any:
     """Start the service once for all tests of this module."""
-    return start(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(METRICS_PORT, str(httpx.URL(scrape).port))
+        return start(spec)
 
 
 def test_the_service_is_ready_where_the_line_says(server: Any) -> None:
@@ -153,6 +165,20 @@ def test_explanations_come_back_after_their_replicas_were_killed(server: Any, sc
         os.kill(victim, signal.SIGKILL)
     assert server.post("predict", scan).status_code == 200
     wait_until(lambda: server.post("explain", scan, method="featuremaps").status_code == 200)
+
+
+def counts(scrape: str) -> str:
+    """Return the counts of the machine; empty where no process has the port."""
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(scrape, timeout=30).text
+    return ""
+
+
+def test_the_counts_of_all_replicas_are_shown_on_a_port_without_a_key(
+    server: Any, scrape: str
+) -> None:
+    for line in ('kdray_images_total{canary="no"', "kdray_explain_seconds", "kdray_ready 1.0"):
+        wait_until(lambda line=line: line in counts(scrape))
 
 
 def test_a_new_champion_answers_without_a_failed_request(

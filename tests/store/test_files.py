@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -54,3 +55,51 @@ def test_a_result_leads_to_no_folder_but_its_own(local: Store, at: object) -> No
     for reading in (lambda: local.fetch("a"), lambda: local.read_in("a", "one.txt")):
         with pytest.raises(StoreError, match="not below it"):
             reading()
+
+
+def test_a_write_that_fails_leaves_nothing_behind(
+    local: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local.write("a/one", b"1")
+    monkeypatch.setattr("os.fsync", _full)
+    with pytest.raises(StoreError, match=r"lab/a/one: cannot be written: .*No space left"):
+        local.write("a/one", b"2")
+    with pytest.raises(StoreError, match=r"lab/b: cannot be written"), local.publish("b", {}):
+        pass
+    monkeypatch.undo()
+    assert local.sizes("") == {"a/one": 1}
+    assert local.read("a/one") == b"1"
+
+
+def _full(handle: int) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_file_that_was_replaced_on_nfs_while_it_was_read_is_read_again(
+    local: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local.write("one", b"1")
+    stale = iter([OSError(errno.ESTALE, "Stale file handle")])
+    read = Path.read_bytes
+
+    def reading(path: Path) -> bytes:
+        for error in stale:
+            raise error
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", reading)
+    monkeypatch.setattr("kdray.store._retry.time.sleep", lambda seconds: None)
+    assert local.read("one") == b"1"
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "lab").write_text("a file")
+    with pytest.raises(StoreError, match=r"lab/steps: cannot be written: .*Not a directory"):
+        with Store(str(tmp_path / "lab")).publish("steps/a", {}):
+            pass
+
+
+def test_a_damaged_result_is_named(store: Store) -> None:
+    store.write("a/result.json", b'{"score": ')
+    with pytest.raises(StoreError, match=r"lab/a/result\.json: is damaged: Expecting value"):
+        store.result("a")

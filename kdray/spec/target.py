@@ -271,7 +271,8 @@ class Kubernetes(Strict):
     head: Pods = Pods()
     """The pod that drives the job; Ray gives it no other work unless there are no groups."""
     groups: Many[Group] = ()
-    """Worker pods; none: two groups are made from the job's `resources`, for CPUs and GPUs."""
+    """Worker pods; none: they are made from the job's `resources`, for CPUs and GPUs, or a
+    service's `autoscaling`."""
     autoscale: bool = False
     """Let Ray add and remove workers between `min` and `max`; false: `max` pods from the start."""
     idle_seconds: int = Field(120, ge=1)

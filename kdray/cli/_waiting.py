@@ -66,7 +66,10 @@ class _Shown:
         self._quiet = quiet
         self._said = ("", "")
         self._teller = Teller()
-        self._events = 0 if quiet or found.is_here else len(_events(found))
+        before = [] if quiet or found.is_here else _events(found)
+        for event in before:
+            list(self._teller.lines(event))  # not shown, and needed to know the steps by name
+        self._events = len(before)
         self._notes: tuple[str, ...] = ()
 
     def show(self, found: Found) -> None:

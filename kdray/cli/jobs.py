@@ -38,9 +38,12 @@ def register(app: typer.Typer) -> None:
 
 def _show(jobs: Sequence[Found]) -> None:
     here = all(found.is_here for found in jobs)
-    columns = ("job file",) if here else ("where", "id")
-    rows = [(*_row(found), *(_file(found) if here else _place(found))) for found in jobs]
-    print_table("", ("job", "state", "step", "started", "took", *columns), rows)
+    places = {found.where for found in jobs}
+    more = {"job file": _file} if here else {"id": _id}
+    more |= {"where": _where} if len(places) > 1 else {}
+    rows = [(*_row(found), *(told(found) for told in more.values())) for found in jobs]
+    title = "" if here or len(places) > 1 else places.pop()
+    print_table(title, ("job", "state", "step", "started", "took", *more), rows)
     for found in jobs:
         if not found.is_here and found.reason:
             said = f"{found.id}: {found.reason}"
@@ -62,12 +65,16 @@ def _ended(found: Found, begun: float) -> float:
     return (found.seen.ended if found.seen else None) or begun
 
 
-def _file(found: Found) -> tuple[str]:
-    return (str((found.journal or {}).get("spec") or "").partition("\n")[0],)
+def _file(found: Found) -> str:
+    return str((found.journal or {}).get("spec") or "").partition("\n")[0]
 
 
-def _place(found: Found) -> tuple[str, str]:
-    return (found.where, "" if found.is_here else found.id)
+def _id(found: Found) -> str:
+    return "" if found.is_here else found.id
+
+
+def _where(found: Found) -> str:
+    return found.where
 
 
 def _facts(found: Found) -> dict[str, Any]:

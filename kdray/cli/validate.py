@@ -1,4 +1,4 @@
-"""``kdray validate``: is a job file right, and if not, where."""
+"""``kdray validate``: is a job file, or a target, right, and if not, where."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from kdray.cli._output import Json, Sets, SpecFile, console, print_json
 from kdray.errors import JobError, JobErrors, KdrayError
 from kdray.plan import read_job
-from kdray.spec import Suite
+from kdray.spec import Suite, is_target, load_target
 
 
 def register(app: typer.Typer) -> None:
@@ -17,9 +17,9 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def validate(spec: SpecFile, sets: Sets = None, as_json: Json = False) -> None:
-        """Check a job file: every field, name and setting, all errors at once; exit 2 if any."""
+        """Check a job or target file: every field, name and setting; exit 2 if any is wrong."""
         try:
-            job = read_job(spec, sets)
+            job = read_job(spec, sets) if sets or not is_target(spec) else load_target(spec)
         except JobError as error:
             if not as_json:
                 raise

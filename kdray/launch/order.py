@@ -85,7 +85,7 @@ def order_id(job: str, spec: str) -> str:
 
     Args:
         job: Name of the job.
-        spec: The resolved job file; of a service its name.
+        spec: The resolved job file.
     """
     word = _slug(job)
     code = hashlib.sha256(spec.encode()).hexdigest()[:_HASH]

@@ -1,7 +1,7 @@
 """What the user wrote: YAML to strict, frozen models, every problem with file and line."""
 
 from kdray.spec.experiment import Experiment
-from kdray.spec.load import load_job, load_target, parse_job
+from kdray.spec.load import is_target, load_job, load_target, parse_job
 from kdray.spec.problem import Problem
 from kdray.spec.schema import json_schema
 from kdray.spec.service import Service
@@ -14,6 +14,7 @@ __all__ = [
     "Service",
     "Suite",
     "Target",
+    "is_target",
     "json_schema",
     "load_job",
     "load_target",

@@ -102,6 +102,15 @@ def load_target(file: str | os.PathLike[str], env: Mapping[str, str] | None = No
     return target
 
 
+def is_target(file: str | os.PathLike[str]) -> bool:
+    """Return whether a file says that it is a target; what cannot be read is none."""
+    try:
+        tree = Document(_read(file, "job"), str(file), {}).tree
+    except JobError:
+        return False
+    return isinstance(tree, dict) and tree.get("kind") == "Target"
+
+
 def _read(file: str | os.PathLike[str], what: str) -> str:
     try:
         return FilePath(file).read_text(encoding="utf-8")

@@ -526,6 +526,15 @@ def test_results_that_only_the_cluster_sees_are_told_as_such(
 
 
 def test_a_target_file_is_no_job(kdray: Kdray, lab: Store) -> None:
-    answer = kdray("validate", "targets/lab.yaml")
+    answer = kdray("run", "targets/lab.yaml")
     assert answer.code == 2
     assert "is a Target, which says where jobs run. Give it to --to" in answer.err
+
+
+def test_a_target_file_is_validated(kdray: Kdray, lab: Store) -> None:
+    assert kdray("validate", "targets/lab.yaml").out == "valid: Target lab\n"
+    file = Path("targets/lab.yaml")
+    file.write_text(file.read_text().replace("address", "adress"))
+    answer = kdray("validate", "targets/lab.yaml")
+    assert answer.code == 2
+    assert "targets/lab.yaml:5:20: place.adress: no such field." in answer.err

@@ -107,6 +107,7 @@ def _kept(job: Experiment | Suite) -> Output:
 def _end(_signal: int, _frame: Any) -> None:
     """End as Ctrl-C does; what asks to end asks once more while the job is being closed."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.alarm(0)  # Ray's handler, which runs before, lets SIGALRM abort this process in 3 s
     raise KeyboardInterrupt
 
 

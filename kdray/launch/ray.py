@@ -138,7 +138,10 @@ class RayJobs:
         """Refuse a job whose name runs with other settings: its lock would refuse it later."""
         mark = {"kdray.job": order.job, "kdray.storage": order.storage}
         for one in self._all():
-            if state_of(one) not in OVER and mark.items() <= one.metadata.items():
+            is_other = (
+                mark.items() <= one.metadata.items() and one.metadata["kdray.id"] != order.id
+            )
+            if is_other and state_of(one) not in OVER:
                 raise LaunchError(
                     order.job,
                     f"runs already at {self.where}, with other settings, as {one.submission_id}.",

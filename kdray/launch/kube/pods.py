@@ -122,6 +122,8 @@ def pod_template(
                 "image": place.image,
                 "imagePullPolicy": place.pull_policy,
                 "securityContext": closed(),
+                # So that its end says why, when the log is gone.
+                "terminationMessagePolicy": "FallbackToLogsOnError",
                 **container,
             }
         ],

@@ -12,6 +12,7 @@ import pytest
 from kdray.errors import RegistryError
 from kdray.registry import Registry, read_package
 from kdray.store import Store
+from tests.store.faults import Proxy, unanswered
 
 Make = Callable[..., Path]
 
@@ -124,3 +125,23 @@ def test_a_folder_of_the_registry_may_be_copied_from_s3(two: Registry, tmp_path:
     copy = Registry(here.uri)
     assert copy.resolve("brain") == 2
     assert read_package(copy.fetch("brain", 2)).id == "cnn5"
+
+
+def test_a_version_and_its_alias_whose_answers_were_lost_are_there_once(
+    registry: Registry, s3_server: str, make_package: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("kdray.store._retry", "botocore.endpoint"):
+        monkeypatch.setattr(f"{module}.time.sleep", lambda seconds: None)
+    proxy = Proxy(s3_server)
+    behind = Registry(proxy.before(registry.uri))
+    for name in ("result.json", "champion.json"):
+        proxy.fail(unanswered, "PUT", name, times=4)  # longer than one request is tried
+    try:
+        assert behind.add("brain", make_package(1), key="one") == 1
+        behind.promote("brain", 1)
+    finally:
+        proxy.close()
+    assert (registry.versions("brain"), registry.aliases("brain")) == ([1], {"champion": 1})
+    assert len(registry.history("brain")) == 1
+    assert read_package(registry.fetch("brain", 1)).id == "cnn5"
+    assert len(Store(registry.uri).list("brain/versions/1")) == 2  # the result, and its files

@@ -103,8 +103,10 @@ class Objects:
 
     def delete(self, name: str) -> None:
         """Remove an object and all below its name, if there is any; first what shows it."""
-        below = sorted(self.sizes(name), key=lambda key: key.rpartition("/")[2] != DONE)
-        keys = [self._key(name), *(self._below(name) + key for key in below)]
+        pages = self._pages(name, Prefix=self._below(name))
+        below = [item["Key"] for page in pages for item in page.get("Contents", ())]
+        below.sort(key=lambda key: key.rpartition("/")[2] != DONE)
+        keys = [self._key(name), *below]
         for start in range(0, len(keys), 1000):
             self._ask(name, "deleted", partial(self._delete, keys[start : start + 1000]))
 

@@ -110,6 +110,15 @@ def test_more_objects_than_a_page_are_listed_and_deleted(
     assert not remote.exists("a")
 
 
+def test_what_other_clients_write_as_a_folder_is_deleted_with_it(remote: Store) -> None:
+    place: Any = remote._place
+    for key in ("lab/work/", "lab/work/ray/", "lab/work/ray/one"):
+        place._client.put_object(Bucket=place._bucket, Key=key, Body=b"")
+    assert remote.list("work") == ["ray"]
+    remote.delete("work/ray")
+    assert remote.list("work") == []
+
+
 def test_a_store_on_s3_travels_to_another_process(remote: Store) -> None:
     remote.write("x", b"1")
     assert pickle.loads(pickle.dumps(remote)).read("x") == b"1"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import platform
 import shutil
 import sys
 import tempfile
@@ -14,13 +16,18 @@ from typing import Any
 import pytest
 import yaml
 
-from kdray.errors import LaunchError
+from kdray.cli.main import main
+from kdray.errors import LaunchError, NeverFits
 from kdray.launch import ray_ship
+from kdray.launch.check import place_checks
+from kdray.launch.fit import check_fit
 from kdray.launch.order import order_id
 from kdray.launch.place import Order, Sighting
 from kdray.launch.ray import RayJobs
 from kdray.run.journal import read_state
-from kdray.spec.target import RayCluster
+from kdray.run.output import stored_log
+from kdray.spec import parse_job
+from kdray.spec.target import RayCluster, Target
 from kdray.store import Store
 from tests.end_to_end.clusters import Cluster, free_port
 
@@ -89,6 +96,10 @@ def order(folder: Path, name: str, **changes: Any) -> Order:
     return Order(name, "Experiment", id, spec, "job.yaml", str(folder / "runs"))
 
 
+def given_target(head: RayCluster) -> Target:
+    return Target(apiVersion="kdray/v1", kind="Target", name="head", place=head)
+
+
 def seen(place: RayJobs, id: str) -> Sighting:
     found = place.look(id)
     assert found is not None
@@ -136,6 +147,13 @@ def finished(
 def test_a_head_that_asks_for_a_token_says_so(head: RayCluster) -> None:
     with pytest.raises(LaunchError, match=r"asks for a token\. Set RAY_AUTH_TOKEN"):
         RayJobs(head.model_copy(update={"token_file": None})).jobs()
+
+
+def test_the_doctor_finds_that_the_head_can_take_jobs(head: RayCluster, place: RayJobs) -> None:
+    checks = {check.name: check for check in place_checks(given_target(head))}
+    assert {check.state for check in checks.values()} == {"ok"}, checks
+    assert checks["python"].fact == f"{platform.python_version()} on the head"
+    assert not [job for job in place.jobs() if "doctor" in job.id]
 
 
 def test_a_wrong_token_is_refused(head: RayCluster, tmp_path: Path) -> None:
@@ -200,6 +218,25 @@ def test_the_code_that_runs_is_the_code_that_was_sent(
     assert results["version"] == SENT
 
 
+def test_the_storage_has_what_a_driver_at_a_cluster_printed(
+    finished: tuple[Ended, bool], folder: Path
+) -> None:
+    kept = "".join(stored_log(Store(str(folder / "runs")), "tiny"))
+    assert kept.splitlines()[-1].startswith("Serve it:")
+    assert kept in finished[0].log
+
+
+def test_what_a_job_asks_is_compared_with_the_nodes_of_a_cluster(
+    head: RayCluster, folder: Path
+) -> None:
+    job = parse_job(order(folder, "tiny").spec, "job.yaml", env={})
+    found = {fit.stage: fit for fit in check_fit(job, given_target(head))}
+    assert (found["distil"].cpus, found["distil"].runs) == (2, 1)
+    wide = order(folder, "tiny", resources={"workers": 3, "cpus_per_worker": 1})
+    with pytest.raises(NeverFits, match=r"distil on head: 3 at once .*nodes: 2 CPU"):
+        check_fit(parse_job(wide.spec, "job.yaml", env={}), given_target(head))
+
+
 def test_a_job_at_a_cluster_knows_its_id_and_where_its_results_are(
     finished: tuple[Ended, bool], folder: Path
 ) -> None:
@@ -210,7 +247,39 @@ def test_a_job_at_a_cluster_knows_its_id_and_where_its_results_are(
     assert (found.storage, found.kind) == (str(folder / "runs"), "Experiment")
 
 
-def test_a_running_job_is_alone_and_is_stopped_as_by_ctrl_c(place: RayJobs, folder: Path) -> None:
+def test_the_verbs_of_the_command_line_know_jobs_of_a_cluster(
+    head: RayCluster,
+    finished: tuple[Ended, bool],
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    target, job = tmp_path / "target.yaml", tmp_path / "job.yaml"
+    target.write_text(yaml.safe_dump(given_target(head).model_dump(mode="json")))
+    job.write_text(order(folder, "tiny").spec)
+
+    def kdray(*words: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["kdray", *words])
+        with pytest.raises(SystemExit) as left:
+            main()
+        return int(left.value.code or 0), capsys.readouterr().out
+
+    code, said = kdray("submit", str(job), "--to", str(target), "--wait")
+    assert (code, "tiny is finished." in said) == (0, True)
+    # Nothing but the storage is named: what was sent is written there.
+    code, said = kdray("logs", "tiny", "--storage", finished[0].seen.storage)
+    assert (code, "prepare phantom already done" in said) == (0, True)
+    code, said = kdray("jobs", "--to", str(target), "--json")
+    ids = [one["id"] for one in json.loads(said) if one["job"] == "tiny"]
+    assert (code, len(ids), finished[0].seen.id in ids) == (0, 2, True)
+    code, said = kdray("stop", ids[0], "--to", str(target))
+    assert (code, "nothing to stop" in said) == (0, True)
+
+
+def test_a_running_job_is_alone_and_is_stopped_as_by_ctrl_c(
+    place: RayJobs, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     long = order(folder, "long", train={"student": {"epochs": 100_000}})
     id = place.submit(long).seen.id
     for piece in place.logs(id, follow=True):
@@ -223,6 +292,9 @@ def test_a_running_job_is_alone_and_is_stopped_as_by_ctrl_c(place: RayJobs, fold
     assert (second.seen.id, second.seen.state, second.seen.exit_code) == (f"{id}-2", "failed", 1)
     assert "is already run by process" in second.seen.reason
     assert place.submit(long).seen.id == id  # not the one that failed
+    real, late = place._tries, iter([[]])  # as if both were sent in the same moment
+    monkeypatch.setattr(place, "_tries", lambda order: next(late, real(order)))
+    assert place.submit(long).attached
     told: list[str] = []
     assert place.stop(id, 60.0, told.append) == f"{id} is stopped. Submit it again to continue."
     assert told[0].endswith(f"to stop {id}, waiting up to 60 s")
@@ -231,12 +303,21 @@ def test_a_running_job_is_alone_and_is_stopped_as_by_ctrl_c(place: RayJobs, fold
     assert "Traceback" not in "".join(place.logs(id))
 
 
-def test_a_python_that_the_head_lacks_is_named(head: RayCluster, folder: Path) -> None:
-    place = RayJobs(head.model_copy(update={"python": "python0.9", "ship": False}))
-    sent = place.submit(replace(order(folder, "lacks"), id="lacks-00000000"))
+@pytest.mark.parametrize(
+    ("python", "code", "words"),
+    [
+        ("python0.9", 127, "`python` of the target"),
+        ("sh -c 'kill -9 $$'", -9, "most likely because the head node ran out of memory"),
+    ],
+)
+def test_a_driver_that_does_not_begin_or_is_killed_has_a_reason(
+    head: RayCluster, folder: Path, python: str, code: int, words: str
+) -> None:
+    place = RayJobs(head.model_copy(update={"python": python, "ship": False}))
+    sent = place.submit(replace(order(folder, "lacks"), id=f"lacks-{abs(code):08d}"))
     ended = followed(place, sent.seen.id).seen
-    assert (ended.state, ended.exit_code) == ("failed", 127)
-    assert "`python` of the target" in ended.reason
+    assert (ended.state, ended.exit_code) == ("failed", code)
+    assert words in ended.reason
 
 
 def test_a_cluster_of_another_version_gets_no_code(

@@ -179,7 +179,7 @@ def _waiting(facts: Facts) -> str:
             "KubeRay's operator has not taken it up: is the operator running, and does it watch "
             "this namespace? `kdray doctor --to` looks."
         )
-    return pods_trouble(facts) or events_trouble(facts)
+    return pods_trouble(facts) or _head_lost(facts) or events_trouble(facts)
 
 
 def _suspended(facts: Facts) -> str:
@@ -216,17 +216,29 @@ def _pod(who: str, said: str, number: int, total: int) -> str:
 
 
 def events_trouble(facts: Facts) -> str:
-    """Return what controllers could not make: pods over quota, refused by a webhook."""
+    """Return what controllers cannot make: pods over quota, refused by a webhook.
+
+    A cluster's own condition is of now; events stay for an hour, and count while there is nothing.
+    """
+    for cluster in facts.clusters:
+        for condition in (cluster.get("status") or {}).get("conditions") or ():
+            if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
+                message = str(condition.get("message") or "")
+                return _unmade(message) or f"Its pods cannot be made: {_one_line(message)}."
+    if facts.pods:
+        return ""
     for event in sorted(facts.events, key=_when, reverse=True):
-        if event.get("type") != "Warning":
-            continue
         message = str(event.get("message") or "")
-        known = meaning(message)
-        if known:
-            return f"Its pods cannot be made: {known[0]}. {known[1]}"
+        if event.get("type") == "Warning" and (said := _unmade(message)):
+            return said
         if str(event.get("reason") or "").startswith(("FailedToCreate", "Invalid")):
             return f"{_one_line(message)}."
     return ""
+
+
+def _unmade(message: str) -> str:
+    known = meaning(message)
+    return f"Its pods cannot be made: {known[0]}. {known[1]}" if known else ""
 
 
 def _when(event: Object) -> str:

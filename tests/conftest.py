@@ -19,6 +19,8 @@ from xdist.scheduler import LoadScopeScheduling
 # Before any import of Ray or torch: what `make` sets too.
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+for _key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+    os.environ.setdefault(_key, "test")  # the nodes of the cluster take theirs from here
 os.environ["COLUMNS"] = "160"  # of tables, whatever terminal there is
 if "PYTEST_XDIST_WORKER" in os.environ:  # processes that share the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -93,6 +95,11 @@ def s3_server() -> Iterator[str]:
 @pytest.fixture
 def s3(s3_server: str) -> str:
     """Return the URI of a folder in a new bucket of the S3 server."""
+    return new_bucket(s3_server)
+
+
+def new_bucket(s3_server: str) -> str:
+    """Make a bucket on the S3 server, and return the URI of a folder in it."""
     import boto3
 
     uri = f"http://{s3_server}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -12,9 +11,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from kdray.registry import Registry
+from kdray.run.journal import read_events
+from kdray.store import Store
+
 #: No wait in these tests is longer, seconds.
 PATIENCE_S = 900.0
 
+PLACES = ("runs", "registry")
 JOB = """\
 apiVersion: kdray/v1
 kind: Experiment
@@ -45,13 +49,18 @@ class Kdray:
         folder: Where it runs; gets the job file, `runs` and `registry`.
         address: Address of the cluster.
         job: The job file, of a job called `tiny`.
+        uri: Where storage and registry are, instead of the folder: ``s3://bucket?settings``.
     """
 
-    def __init__(self, folder: Path, address: str, job: str = JOB) -> None:
+    def __init__(self, folder: Path, address: str, job: str = JOB, uri: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.storage = folder / "runs"
-        (folder / "job.yaml").write_text(job)
+        base, _, settings = (uri or str(folder)).partition("?")
+        there = [f"{base}/{name}{'?' if settings else ''}{settings}" for name in PLACES]
+        self.store, self.registry = Store(there[0]), Registry(there[1])
+        places = f"storage: {{uri: '{there[0]}'}}\npromote: {{registry: '{there[1]}'}}\n"
+        (folder / "job.yaml").write_text(job + (places if uri else ""))
         self._env = {**os.environ, "RAY_ADDRESS": address, "COLUMNS": "140"}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
@@ -115,14 +124,11 @@ class Kdray:
 
     def events(self) -> list[dict[str, Any]]:
         """Return the job's events so far."""
-        path = self.storage / "jobs" / "tiny" / "events.jsonl"
-        lines = path.read_text().split("\n")[:-1] if path.exists() else []
-        return [json.loads(line) for line in lines]
+        return read_events(self.store, "tiny")
 
     def results(self) -> dict[str, Any]:
         """Return the job's results without what depends on the clock."""
-        found = json.loads((self.storage / "jobs" / "tiny" / "results.json").read_text())
-        return dict(_timeless(found))
+        return dict(_timeless(self.store.read_json("jobs/tiny/results.json")))
 
     def finished(self) -> dict[str, int]:
         """Return the finished steps with the time at which each was written, nanoseconds."""

@@ -1,4 +1,4 @@
-"""Nothing is lost: drivers are killed for real, and the job ends as if they were not."""
+"""Nothing is lost: drivers and nodes are killed for real, and the job ends as if they were not."""
 
 from __future__ import annotations
 
@@ -9,18 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.driver import Kdray
+from tests.end_to_end.clusters import Processes, fixed
+from tests.end_to_end.driver import PATIENCE_S, Kdray
 
 pytestmark = [pytest.mark.ray, pytest.mark.end_to_end]
-
-
-@pytest.fixture(scope="module")
-def undisturbed(cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Kdray:
-    """Return a job that ran to its end without a disturbance."""
-    kdray = Kdray(tmp_path_factory.mktemp("undisturbed"), cluster)
-    code, output = kdray.run("run", "job.yaml", "--plain")
-    assert code == 0, output
-    return kdray
 
 
 def test_running_a_finished_job_again_does_no_work(undisturbed: Kdray) -> None:
@@ -68,6 +60,34 @@ def test_a_driver_killed_in_every_step_ends_with_the_results_of_an_undisturbed_o
     assert {name: after[name] for name in before} == before
     assert kdray.results() == undisturbed.results()
     assert not list((kdray.storage / "work").glob("*"))
+
+
+def test_a_job_across_nodes_of_which_two_die_ends_with_the_results_of_an_undisturbed_one(
+    undisturbed: Kdray, tmp_path: Path
+) -> None:
+    with fixed(head_cpus=0) as nodes:
+        living = [nodes.start_node(cpus=1), nodes.start_node(cpus=1)]
+        kdray = Kdray(tmp_path, nodes.address)
+        driver = kdray.start("run", "job.yaml", "--plain")
+        try:
+            pretrained = kdray.wait_for(_in("epoch", "pretrain"), driver)
+            _kill_the_one_with(pretrained["pid"], living)
+            living.append(nodes.start_node(cpus=1))
+            searched = kdray.wait_for(_in("epoch", "search"), driver)
+            _kill_the_one_with(searched["pid"], living)
+            output, _ = driver.communicate(timeout=PATIENCE_S)
+            assert driver.returncode == 0, output
+        finally:
+            driver.kill()
+    begun = [event["run"] for event in kdray.events() if event["kind"] == "run_started"]
+    assert [begun.count(event["run"]) for event in (pretrained, searched)] == [2, 2]
+    assert kdray.results() == undisturbed.results()
+
+
+def _kill_the_one_with(pid: int, living: list[Processes]) -> None:
+    (node,) = [node for node in living if pid in node]
+    living.remove(node)
+    node.kill()
 
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(cluster: str, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from ipaddress import ip_network
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -27,6 +27,25 @@ JOB_FOLDER = "/etc/kdray"
 _TAKEN = ("/", "/tmp", "/dev/shm", HOME, JOB_FOLDER, "/opt/kdray")
 #: What names of variables with secrets end in.
 _SECRET = re.compile(r"(^|_)(SECRET|SECRET_ACCESS_KEY|PASSWORD|TOKEN|API_KEY)$")
+#: Variables of pods that kdray and KubeRay set: given twice, Kubernetes refuses the pod.
+_OURS = frozenset(
+    {
+        "HOME",
+        "KDRAY_LAUNCH",
+        "KDRAY_LOG_TO_STORAGE",
+        "KDRAY_SERVE_LOG",
+        "KDRAY_SERVE_METRICS_PORT",
+        "PROMETHEUS_MULTIPROC_DIR",
+        "RAY_ADDRESS",
+        "RAY_AUTH_MODE",
+        "RAY_AUTH_TOKEN",
+        "RAY_JOB_STOP_WAIT_TIME_S",
+        "RAY_REDIS_ADDRESS",
+        "RAY_enable_autoscaler_v2",
+        "REDIS_PASSWORD",
+        "REDIS_USERNAME",
+    }
+)
 #: Least memory of a pod, MiB: Ray itself takes most of it.
 _LEAST_MIB = 512
 #: Least shared memory, MiB: Ray refuses an object store below 75 MiB.
@@ -295,7 +314,7 @@ class Kubernetes(Strict):
     secret_environment: dict[Variable, SecretKey] = Field(default_factory=dict)
     """Environment variables from Secrets, such as AWS_SECRET_ACCESS_KEY."""
     environment: dict[Variable, Text] = Field(default_factory=dict)
-    """Environment variables; no secrets."""
+    """Environment variables; no secrets, and none that kdray sets itself, such as HOME."""
     auth: Literal["token", "none"] = "token"
     """Ray's own authentication: `token` lets KubeRay make a Secret that only this cluster uses."""
     fault_tolerance: FaultTolerance | None = None
@@ -324,6 +343,14 @@ class Kubernetes(Strict):
         if taken:
             raise ValueError(f"the path {taken[0]} is taken: mount the volume elsewhere")
         return volumes
+
+    @field_validator("environment", "secret_environment")
+    @classmethod
+    def _not_ours(cls, variables: dict[str, Any]) -> dict[str, Any]:
+        ours = sorted(_OURS & set(variables))
+        if ours:
+            raise ValueError(f"{ours[0]} is set by kdray: leave it out")
+        return variables
 
     @model_validator(mode="after")
     def _variables_apart(self) -> Kubernetes:

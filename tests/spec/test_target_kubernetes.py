@@ -24,6 +24,12 @@ from kdray.spec.target import Kubernetes
         ({"environment": {"AWS_SECRET_ACCESS_KEY": "x"}}, "looks like a secret"),
         ({"environment": {"DB_PASSWORD": "x"}}, "looks like a secret"),
         ({"environment": {"token": "x"}}, "looks like a secret"),
+        ({"environment": {"RAY_JOB_STOP_WAIT_TIME_S": 60}}, "is set by kdray"),
+        ({"environment": {"RAY_AUTH_MODE": "disabled"}}, "is set by kdray"),
+        (
+            {"secret_environment": {"RAY_AUTH_TOKEN": {"secret": "s", "key": "k"}}},
+            "RAY_AUTH_TOKEN is set by kdray",
+        ),
         ({"volumes": [{"claim": "a", "path": "/tmp/"}]}, "/tmp is taken"),
         (
             {"volumes": [{"claim": "a", "path": "/d"}, {"claim": "b", "path": "/d/"}]},

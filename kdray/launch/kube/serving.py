@@ -28,6 +28,7 @@ _REMEDY = (
     "create secret generic kdray-keys --from-file=keys.yaml`), write `auth: {file: keys.yaml}` "
     "into the job and `serving: {keys: {secret: kdray-keys, key: keys.yaml}}` into the target."
 )
+_SECRETLY = "Write `secret_environment: {{{variable}: {{secret: NAME, key: KEY}}}}` into it."
 
 
 @dataclass(frozen=True)
@@ -134,11 +135,14 @@ def _in_variable(order: Order, variable: str, secret: SecretKey | None, place: K
     auth = {"environment": variable}
     if variable in place.secret_environment:
         return Keys(auth)  # all containers have it
+    if variable in place.environment:
+        problem = f"auth: the target has {variable} in `environment`, where all can read it."
+        raise JobError(_where(order), problem, _SECRETLY.format(variable=variable))
     if secret is None:
         raise JobError(
             _where(order),
             f"auth: the target does not say which Secret {variable} comes from.",
-            f"Write `secret_environment: {{{variable}: {{secret: NAME, key: KEY}}}}` into it.",
+            _SECRETLY.format(variable=variable),
         )
     source = {"secretKeyRef": {"name": secret.secret, "key": secret.key}}
     return Keys(auth, environment=({"name": variable, "valueFrom": source},))

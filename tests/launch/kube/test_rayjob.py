@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 import ray
+from pydantic import ValidationError
 
 from kdray.launch.kube.rayjob import ray_job
+from kdray.run.environment import SETTINGS
 from tests.launch.kube.given import given_job, given_order, given_place
 from tests.launch.kube.schemas import check, open_doors, pods_of
 
@@ -83,6 +85,13 @@ def head_container(job: dict[str, Any]) -> dict[str, Any]:
 
 def test_the_driver_keeps_its_log_in_the_storage_for_the_cluster_goes() -> None:
     assert {"name": "KDRAY_LOG_TO_STORAGE", "value": "1"} in head_container(made())["env"]
+
+
+@pytest.mark.parametrize("fields", [{}, {"auth": "none"}], ids=["least", "no token"])
+def test_no_variable_of_the_head_can_be_given_again_by_the_target(fields: dict[str, Any]) -> None:
+    for variable in {one["name"] for one in head_container(made(**fields))["env"]} - set(SETTINGS):
+        with pytest.raises(ValidationError, match=f"{variable} is set by kdray"):
+            given_place(environment={variable: "x"})
 
 
 def test_a_stopped_driver_has_less_time_than_its_pod() -> None:

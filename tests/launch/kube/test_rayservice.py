@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from ray.autoscaler._private.kuberay.autoscaling_config import (
     _derive_autoscaling_config_from_ray_cr,
 )
 
 from kdray.served.cluster import SETTINGS
+from kdray.spec.target import Kubernetes
 from tests.launch.kube.schemas import check, open_doors, pods_of
 from tests.launch.kube.services import KEYS, rendered, sent, serve_config, worker_pod
 
@@ -92,6 +94,16 @@ def test_pods_have_the_settings_that_the_service_has_on_one_machine(
     for _, pod in pods_of(objects["RayService"]):
         given = {each["name"]: each.get("value") for each in pod["spec"]["containers"][0]["env"]}
         assert given.items() >= SETTINGS.items()
+
+
+def test_no_variable_of_a_pod_can_be_given_again_by_the_target(
+    objects: dict[str, dict[str, Any]],
+) -> None:
+    own = {"AWS_ENDPOINT_URL", "AWS_SECRET_ACCESS_KEY", *SETTINGS}
+    for _, pod in pods_of(objects["RayService"]):
+        for variable in {each["name"] for each in pod["spec"]["containers"][0]["env"]} - own:
+            with pytest.raises(ValidationError, match=f"{variable} is set by kdray"):
+                Kubernetes.model_validate({"kind": "kubernetes", "environment": {variable: "x"}})
 
 
 def test_a_changed_service_keeps_its_name_and_gets_a_new_cluster(tmp_path: Path) -> None:

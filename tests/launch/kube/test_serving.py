@@ -114,6 +114,12 @@ def test_keys_in_a_variable_come_from_a_secret(tmp_path: Path, place: dict[str, 
     assert given == [{"name": "WARD_KEYS", "valueFrom": source}]
 
 
+def test_keys_written_into_the_target_are_refused(tmp_path: Path) -> None:
+    place = {"serving": {"keys": KEYS}, "environment": {"WARD_KEYS": "x"}}
+    with pytest.raises(JobError, match=r"WARD_KEYS in `environment`.*secret_environment"):
+        rendered(tmp_path, place, auth={"environment": "WARD_KEYS"})
+
+
 def test_keys_on_a_volume_of_the_target_need_no_secret(tmp_path: Path) -> None:
     place = {"volumes": [{"claim": "lab", "path": "/lab"}]}
     objects = rendered(tmp_path, place, auth={"file": "/lab/keys.yaml"})

@@ -11,8 +11,8 @@ from kdray.launch.place import Order
 #: Longest name of a RayJob or RayService: KubeRay adds to it.
 LONGEST = 47
 _DNS_1035 = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
-#: Letters of the order's id and of the content's hash in the name of a ConfigMap.
-_ID, _HASH = 40, 16
+#: Letters of the content's hash in the name of a ConfigMap: with an id it still fits a label.
+_HASH = 15
 
 
 def object_name(order: Order) -> str:
@@ -32,5 +32,5 @@ def object_name(order: Order) -> str:
 
 
 def spec_name(order: Order) -> str:
-    """Return the name of the ConfigMap with a job's file: another file, another ConfigMap."""
-    return f"{order.id[:_ID].rstrip('-')}-{spec_sha256(order)[:_HASH]}"
+    """Return the name of the ConfigMap with a job's file: of each try and each file its own."""
+    return f"{order.id}-{spec_sha256(order)[:_HASH]}"

@@ -30,8 +30,15 @@ def test_another_file_has_another_config_map() -> None:
     assert len(names) == 2
 
 
+def test_each_try_of_a_job_has_its_own_config_map() -> None:
+    # A ConfigMap is deleted with its try, and the longest id of an order has 44 letters.
+    first = "a" * 44
+    names = {spec_name(given_order(id=id)) for id in (first, f"{first}-2", f"{first}-3")}
+    assert len(names) == 3
+
+
 def test_a_config_map_says_the_hash_of_its_content() -> None:
-    code = hashlib.sha256(SPEC.encode()).hexdigest()[:16]
+    code = hashlib.sha256(SPEC.encode()).hexdigest()[:15]
     assert spec_name(given_order()) == f"lesions-0123abcd-{code}"
 
 

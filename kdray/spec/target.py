@@ -46,6 +46,8 @@ _OURS = frozenset(
         "REDIS_USERNAME",
     }
 )
+#: Name of the head's group, for KubeRay and Ray's autoscaler.
+_HEAD = "headgroup"
 #: Least memory of a pod, MiB: Ray itself takes most of it.
 _LEAST_MIB = 512
 #: Least shared memory, MiB: Ray refuses an object store below 75 MiB.
@@ -171,6 +173,13 @@ class Group(Pods):
     """Pods that are there from the start."""
     max: int = Field(1, ge=1)
     """Most pods."""
+
+    @field_validator("name")
+    @classmethod
+    def _not_the_heads(cls, name: str) -> str:
+        if name == _HEAD:
+            raise ValueError(f"{_HEAD} is what Ray calls the head's: give the group another name")
+        return name
 
     @model_validator(mode="after")
     def _ordered(self) -> Group:

@@ -24,6 +24,7 @@ from kdray.spec.target import Kubernetes
         ({"environment": {"AWS_SECRET_ACCESS_KEY": "x"}}, "looks like a secret"),
         ({"environment": {"DB_PASSWORD": "x"}}, "looks like a secret"),
         ({"environment": {"token": "x"}}, "looks like a secret"),
+        ({"groups": [{"name": "headgroup"}]}, "what Ray calls the head's"),
         ({"environment": {"RAY_JOB_STOP_WAIT_TIME_S": 60}}, "is set by kdray"),
         ({"environment": {"RAY_AUTH_MODE": "disabled"}}, "is set by kdray"),
         (

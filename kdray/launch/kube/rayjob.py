@@ -20,11 +20,15 @@ from kdray.spec.target import HOME, Kubernetes
 ENTRYPOINT = f"kdray run {PATH} --plain"
 #: How long a driver that is told to stop may take before it is killed, seconds.
 STOP_S = GRACE_S - 15
-#: What a head does before it ends: Ray stays for the driver, which writes down where it is. The
-#: brackets keep this command from finding itself.
+#: What a head does before it ends: it asks the driver to stop, since KubeRay does so only where a
+#: job is deleted, not where Kueue takes its room back or a node is drained; then it stays for the
+#: driver, which writes down where it is. The driver is who has the file as an argument of its own;
+#: a shell that starts it has it inside one.
 _AFTER_DRIVER = (
     f"for i in {{1..{STOP_S}}}; do "
-    f"grep -qs '[/]{PATH[1:]}' /proc/[0-9]*/cmdline || exit 0; sleep 1; done"
+    f"found=$(grep -lzsxF '{PATH}' /proc/[0-9]*/cmdline) || exit 0; "
+    'for file in $found; do pid=${file#/proc/}; [ $i -gt 1 ] || kill "${pid%/*}"; done; '
+    "sleep 1; done"
 )
 #: How often the submitter's pod is made again: it may lose the head for a moment.
 _SUBMITTER_RETRIES = 2

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
+import signal
 import subprocess
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -101,19 +103,39 @@ def test_a_stopped_driver_has_less_time_than_its_pod() -> None:
     assert 0 < int(variables["RAY_JOB_STOP_WAIT_TIME_S"]) < grace
 
 
-def test_a_head_without_a_driver_ends_at_once() -> None:
+def leave(folder: Path) -> subprocess.CompletedProcess[bytes]:
+    """Run what the head does before it ends, where this folder is /proc."""
     command = head_container(made())["lifecycle"]["preStop"]["exec"]["command"]
-    command = [word.replace("/proc/", "/nowhere/") for word in command]
-    assert subprocess.run(command, timeout=60).returncode == 0
+    command = [word.replace("/proc/", f"{folder}/") for word in command]
+    return subprocess.run(command, timeout=20)  # less than it waits for a driver
 
 
-def test_a_head_finds_its_driver_and_not_its_own_command() -> None:
-    command = head_container(made())["lifecycle"]["preStop"]["exec"]["command"]
-    pattern = re.search(r"grep -qs '(.+)' /proc", command[-1])
-    assert pattern is not None
-    driver = made()["spec"]["entrypoint"]
-    assert re.search(pattern[1], driver)
-    assert not re.search(pattern[1], command[-1])
+def test_a_head_without_a_driver_ends_at_once(tmp_path: Path) -> None:
+    assert leave(tmp_path / "nowhere").returncode == 0
+
+
+def test_a_head_tells_its_driver_to_stop_and_stays_until_it_has(tmp_path: Path) -> None:
+    driver = subprocess.Popen(["sleep", "60"])
+    process = tmp_path / str(driver.pid)
+    process.mkdir()
+    words = ["python", *made()["spec"]["entrypoint"].split()]
+    (process / "cmdline").write_bytes("".join(f"{word}\0" for word in words).encode())
+    # The driver is looked for again until it is gone, and with it its file.
+    gone = threading.Thread(target=lambda: (driver.wait(), (process / "cmdline").unlink()))
+    gone.start()
+    assert leave(tmp_path).returncode == 0
+    gone.join()
+    assert driver.returncode == -signal.SIGTERM
+
+
+def test_a_head_takes_neither_its_own_command_nor_a_shell_for_the_driver(tmp_path: Path) -> None:
+    own = head_container(made())["lifecycle"]["preStop"]["exec"]["command"]
+    shell = ["/bin/sh", "-c", made()["spec"]["entrypoint"]]
+    for number, words in enumerate((own, shell), 2_000_000_000):
+        (tmp_path / str(number)).mkdir()
+        text = "".join(f"{word}\0" for word in words)
+        (tmp_path / str(number) / "cmdline").write_text(text)
+    assert leave(tmp_path).returncode == 0
 
 
 def test_a_failed_driver_gets_a_new_cluster_so_often() -> None:

@@ -53,7 +53,9 @@ def _cpu_group(jobs: Sequence[Experiment], grows: bool) -> Group:
 def _gpu_group(jobs: Sequence[Experiment], grows: bool) -> Group:
     """Return pods with as many GPUs as a worker takes; workers that share one share its pod."""
     gpus = max(math.ceil(job.resources.gpus_per_worker) for job in jobs)
-    cpus = max(math.ceil(_sharing(job) * (job.resources.cpus_per_worker or _CPUS)) for job in jobs)
+    cpus = max(
+        math.ceil(_in_pod(job, gpus) * (job.resources.cpus_per_worker or _CPUS)) for job in jobs
+    )
     most = max(math.ceil(at_once(job) / (_sharing(job) * _fitting(job, gpus))) for job in jobs)
     return Group(
         name="gpu",
@@ -83,6 +85,11 @@ def _sharing(job: Experiment) -> int:
 def _fitting(job: Experiment, gpus: int) -> int:
     """Return for how many such GPUs a pod has room."""
     return gpus // math.ceil(job.resources.gpus_per_worker)
+
+
+def _in_pod(job: Experiment, gpus: int) -> int:
+    """Return how many of a job's workers a pod has to have CPUs for."""
+    return min(_sharing(job) * _fitting(job, gpus), max(_sharing(job), at_once(job)))
 
 
 def _memory(cpus: int, gpus: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,8 @@ def given_job(*sets: str) -> Experiment:
     return job
 
 
-def given_suite(**fields: Any) -> Suite:
-    """Return a suite of two experiments, the second with other resources."""
+def given_suite(first: Mapping[str, Any] | None = None, **fields: Any) -> Suite:
+    """Return a suite of two experiments, the second, or both, with other resources."""
     base = given_job().model_dump(mode="json", exclude_unset=True)
     return Suite.model_validate(
         {
@@ -56,6 +57,9 @@ def given_suite(**fields: Any) -> Suite:
             "kind": "Suite",
             "name": "two",
             "base": {k: v for k, v in base.items() if k not in ("apiVersion", "kind", "name")},
-            "experiments": [{"name": "small"}, {"name": "large", "set": fields}],
+            "experiments": [
+                {"name": "small", "set": dict(first or {})},
+                {"name": "large", "set": fields},
+            ],
         }
     )

@@ -67,6 +67,17 @@ def test_a_suite_has_pods_for_its_largest_experiment() -> None:
     assert found == {"cpu": 1, "gpu": 6}
 
 
+def test_a_pod_that_small_workers_share_has_cpus_for_all_of_them() -> None:
+    # Four trials of a GPU and eight CPUs fit a pod of four GPUs only if it has 32 CPUs.
+    small = {"resources.gpus_per_worker": 1, "resources.cpus_per_worker": 8}
+    suite = given_suite(
+        {**small, "search.concurrent": 4},
+        **{"resources.gpus_per_worker": 4, "resources.cpus_per_worker": 8},
+    )
+    gpu = next(group for group in groups_of(suite, given_place()) if group.name == "gpu")
+    assert (gpu.max, gpu.gpus, gpu.cpus) == (1, 4, 32)
+
+
 def test_memory_grows_with_cpus_and_gpus() -> None:
     cpu, gpu = groups_of(
         given_job("resources.gpus_per_worker=4", "resources.cpus_per_worker=6"), given_place()

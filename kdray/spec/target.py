@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from ipaddress import ip_network
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     ConfigDict,
     Field,
     field_validator,
@@ -18,34 +16,18 @@ from pydantic import (
 
 from kdray.spec.quantity import amount
 from kdray.spec.strict import Many, Strict
+from kdray.spec.variables import Text, Variable, check_no_secrets, check_not_ours
 
 #: Home folder of the user that pods run as; see infra/Dockerfile.
 HOME = "/home/kdray"
 #: Where pods find the job file.
 JOB_FOLDER = "/etc/kdray"
-#: Folders of pods that no volume may cover.
-_TAKEN = ("/", "/tmp", "/dev/shm", HOME, JOB_FOLDER, "/opt/kdray")
-#: What names of variables with secrets end in.
-_SECRET = re.compile(r"(^|_)(SECRET|SECRET_ACCESS_KEY|PASSWORD|TOKEN|API_KEY)$")
-#: Variables of pods that kdray and KubeRay set: given twice, Kubernetes refuses the pod.
-_OURS = frozenset(
-    {
-        "HOME",
-        "KDRAY_LAUNCH",
-        "KDRAY_LOG_TO_STORAGE",
-        "KDRAY_SERVE_LOG",
-        "KDRAY_SERVE_METRICS_PORT",
-        "PROMETHEUS_MULTIPROC_DIR",
-        "RAY_ADDRESS",
-        "RAY_AUTH_MODE",
-        "RAY_AUTH_TOKEN",
-        "RAY_JOB_STOP_WAIT_TIME_S",
-        "RAY_REDIS_ADDRESS",
-        "RAY_enable_autoscaler_v2",
-        "REDIS_PASSWORD",
-        "REDIS_USERNAME",
-    }
-)
+#: Where pods find a service's keys.
+KEYS_FOLDER = f"{JOB_FOLDER}/keys"
+#: Where the processes of a service's pod count together.
+COUNTS_FOLDER = "/run/kdray"
+#: Folders of pods that no volume may be mounted on or above; the image's own among them.
+_TAKEN = ("/tmp", "/dev/shm", HOME, KEYS_FOLDER, COUNTS_FOLDER, "/opt/kdray", "/usr", "/proc")
 #: Name of the head's group, for KubeRay and Ray's autoscaler.
 _HEAD = "headgroup"
 #: Least memory of a pod, MiB: Ray itself takes most of it.
@@ -57,14 +39,8 @@ _LEAST_SHM_MIB = 96
 Label = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")]
 #: A Kubernetes quantity, such as 4Gi or 500m.
 Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
-#: What a container's environment variable may be called.
-Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 #: A range of addresses, such as 10.0.0.0/8.
 Network = Annotated[str, AfterValidator(lambda value: str(ip_network(value)))]
-#: An environment variable's value; numbers as YAML writes them are taken as text.
-Text = Annotated[
-    str, BeforeValidator(lambda value: str(value) if type(value) in (int, float) else value)
-]
 #: A key of a label, of a taint, or a resource: a name, perhaps after a domain.
 Key = Annotated[
     str,
@@ -99,6 +75,12 @@ class RayCluster(Strict):
     """Python on the head node, as a command: the one that Ray runs in."""
     environment: dict[Variable, Text] = Field(default_factory=dict)
     """Environment variables of the job's processes; no secrets."""
+
+    @field_validator("environment")
+    @classmethod
+    def _no_secrets(cls, environment: dict[str, str]) -> dict[str, str]:
+        check_no_secrets(environment, "Ray's dashboard shows it, so set it on the cluster's nodes")
+        return environment
 
 
 class SecretKey(Strict):
@@ -336,29 +318,24 @@ class Kubernetes(Strict):
     @field_validator("environment")
     @classmethod
     def _no_secrets(cls, environment: dict[str, str]) -> dict[str, str]:
-        for name in environment:
-            if _SECRET.search(name.upper()):
-                raise ValueError(
-                    f"{name} looks like a secret: put it into a Secret of the namespace and name "
-                    "that in secret_environment"
-                )
+        named = "put it into a Secret of the namespace and name that in secret_environment"
+        check_no_secrets(environment, named)
         return environment
 
     @field_validator("volumes")
     @classmethod
     def _volumes_apart(cls, volumes: tuple[Volume, ...]) -> tuple[Volume, ...]:
-        paths = [str(PurePosixPath(volume.path)) for volume in volumes]
-        taken = [path for path in paths if path in _TAKEN or paths.count(path) > 1]
-        if taken:
-            raise ValueError(f"the path {taken[0]} is taken: mount the volume elsewhere")
+        paths = [PurePosixPath(volume.path) for volume in volumes]
+        for path in paths:
+            covers = any(PurePosixPath(folder).is_relative_to(path) for folder in _TAKEN)
+            if covers or ".." in path.parts or paths.count(path) > 1:
+                raise ValueError(f"the path {path} is taken: mount the volume elsewhere")
         return volumes
 
     @field_validator("environment", "secret_environment")
     @classmethod
     def _not_ours(cls, variables: dict[str, Any]) -> dict[str, Any]:
-        ours = sorted(_OURS & set(variables))
-        if ours:
-            raise ValueError(f"{ours[0]} is set by kdray: leave it out")
+        check_not_ours(variables)
         return variables
 
     @model_validator(mode="after")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from kdray.spec.target import Kubernetes
+from kdray.spec.target import Kubernetes, RayCluster
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,8 @@ from kdray.spec.target import Kubernetes
         ({"environment": {"AWS_SECRET_ACCESS_KEY": "x"}}, "looks like a secret"),
         ({"environment": {"DB_PASSWORD": "x"}}, "looks like a secret"),
         ({"environment": {"token": "x"}}, "looks like a secret"),
+        ({"environment": {"MINIO_SECRET_KEY": "x"}}, "looks like a secret"),
+        ({"environment": {"HTTPS_PROXY": "http://me:word@proxy:8080"}}, "looks like a secret"),
         ({"groups": [{"name": "headgroup"}]}, "what Ray calls the head's"),
         ({"environment": {"RAY_JOB_STOP_WAIT_TIME_S": 60}}, "is set by kdray"),
         ({"environment": {"RAY_AUTH_MODE": "disabled"}}, "is set by kdray"),
@@ -32,6 +34,12 @@ from kdray.spec.target import Kubernetes
             "RAY_AUTH_TOKEN is set by kdray",
         ),
         ({"volumes": [{"claim": "a", "path": "/tmp/"}]}, "/tmp is taken"),
+        # Above the home folder, the image's Python, the job file, a service's keys.
+        ({"volumes": [{"claim": "a", "path": "/home"}]}, "/home is taken"),
+        ({"volumes": [{"claim": "a", "path": "/opt"}]}, "/opt is taken"),
+        ({"volumes": [{"claim": "a", "path": "/etc/kdray"}]}, "/etc/kdray is taken"),
+        ({"volumes": [{"claim": "a", "path": "/etc/kdray/keys"}]}, "/etc/kdray/keys is taken"),
+        ({"volumes": [{"claim": "a", "path": "/data/../tmp"}]}, "is taken"),
         (
             {"volumes": [{"claim": "a", "path": "/d"}, {"claim": "b", "path": "/d/"}]},
             "/d is taken",
@@ -45,6 +53,16 @@ from kdray.spec.target import Kubernetes
 def test_a_target_that_pods_cannot_follow_is_refused(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         Kubernetes.model_validate({"kind": "kubernetes", **fields})
+
+
+def test_a_secret_in_the_environment_of_a_ray_cluster_is_refused() -> None:
+    with pytest.raises(ValidationError, match="AWS_SECRET_ACCESS_KEY looks like a secret"):
+        RayCluster.model_validate({"kind": "ray", "environment": {"AWS_SECRET_ACCESS_KEY": "x"}})
+
+
+def test_an_address_without_a_password_is_no_secret() -> None:
+    given = {"AWS_ENDPOINT_URL": "http://minio:9000", "ODD": "http://[", "HTTP_PROXY": "http://p"}
+    assert Kubernetes.model_validate({"kind": "kubernetes", "environment": given})
 
 
 @pytest.mark.parametrize("name", ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ACCESS_KEY_ID", "MONKEY"])

@@ -25,10 +25,8 @@ from kdray.launch.kube.serving import Keys, find_keys, serve_config, serving_gro
 from kdray.launch.place import Order
 from kdray.served import cluster as served
 from kdray.spec.service import Service
-from kdray.spec.target import FaultTolerance, Kubernetes
+from kdray.spec.target import COUNTS_FOLDER, FaultTolerance, Kubernetes
 
-#: Where the processes of a pod count together.
-_COUNTS = "/run/kdray"
 #: How long a pod that is taken away still answers, until nobody sends it requests, seconds.
 _LEAVING_S = 15
 #: Least time for which the cluster before an upgrade stays, seconds.
@@ -138,7 +136,7 @@ def _worker(keys: Keys) -> Extra:
     own = {
         # The container's own standard error, so that cluster's logs hold those of the replicas.
         served.LOG_PIPE: "/proc/1/fd/2",
-        served.METRICS_FOLDER: _COUNTS,
+        served.METRICS_FOLDER: COUNTS_FOLDER,
         served.METRICS_PORT: str(METRICS_PORT),
     }
     counts = {"name": "counts", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}}
@@ -146,7 +144,7 @@ def _worker(keys: Keys) -> Extra:
         ports=((PORT_NAME, PORT), ("kdray-metrics", METRICS_PORT)),
         environment=(*({"name": word, "value": own[word]} for word in own), *keys.environment),
         volumes=(counts, *keys.volumes),
-        mounts=({"name": "counts", "mountPath": _COUNTS}, *keys.mounts),
+        mounts=({"name": "counts", "mountPath": COUNTS_FOLDER}, *keys.mounts),
         # Serve's proxy, which is in pods with a replica only: the others get no requests.
         readiness=probe("/-/healthz", PORT, False, after=10, failures=3),
     )

@@ -13,10 +13,8 @@ from kdray.launch.kube.network import PORT
 from kdray.launch.kube.text import as_yaml
 from kdray.launch.place import Order
 from kdray.spec.service import Service
-from kdray.spec.target import Group, Kubernetes, SecretKey
+from kdray.spec.target import KEYS_FOLDER, Group, Kubernetes, SecretKey
 
-#: Where pods find the file of the API keys.
-KEYS_FOLDER = "/etc/kdray/keys"
 #: Name of the application in Serve.
 NAME = "kdray"
 #: Deployments of the application, each with the service's ``autoscaling``: http and explain.

@@ -35,8 +35,18 @@ _LEAST_MIB = 512
 #: Least shared memory, MiB: Ray refuses an object store below 75 MiB.
 _LEAST_SHM_MIB = 96
 
-#: A Kubernetes name: a DNS label.
+#: Name of a target or of a group of pods: begins with a letter.
 Label = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")]
+#: Name of a namespace or a queue: as a label's value, too.
+Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+#: Name of a Secret, claim, account or class, which may have dots, as in example.org-tls.
+Object = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$",
+        max_length=253,
+    ),
+]
 #: A Kubernetes quantity, such as 4Gi or 500m.
 Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
 #: A range of addresses, such as 10.0.0.0/8.
@@ -86,7 +96,7 @@ class RayCluster(Strict):
 class SecretKey(Strict):
     """A key of a Kubernetes Secret, by reference."""
 
-    secret: Label
+    secret: Object
     """Name of the Secret."""
     key: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
     """Key in it."""
@@ -182,7 +192,7 @@ class FaultTolerance(Strict):
 class Volume(Strict):
     """A volume that every pod mounts, such as a shared folder of images."""
 
-    claim: Label
+    claim: Object
     """Name of the PersistentVolumeClaim."""
     path: str = Field(pattern=r"^/[^:]*$")
     """Where pods see it."""
@@ -199,9 +209,9 @@ class Route(Strict):
     """Host name."""
     class_name: str | None = None
     """Ingress class, where it is not the cluster's default; or name of the Gateway."""
-    gateway_namespace: Label | None = None
+    gateway_namespace: Namespace | None = None
     """Namespace of the Gateway; null: the target's own."""
-    tls_secret: Label | None = None
+    tls_secret: Object | None = None
     """Secret with the certificate of an Ingress; null: no TLS there. A Gateway has its own."""
 
     @model_validator(mode="after")
@@ -233,7 +243,7 @@ class Serving(Strict):
     keys: SecretKey | None = None
     """The API keys (`kdray keys`), by reference: the file, or the variable, of the spec's
     `auth`."""
-    allow_from: Many[Label] = ()
+    allow_from: Many[Namespace] = ()
     """Namespaces whose pods may reach the service and its metrics; empty: the target's own. That
     of a Gateway may reach the service anyway; an Ingress controller's has to be named."""
     allow_networks: Many[Network] = ()
@@ -268,15 +278,15 @@ class Kubernetes(Strict):
     """What the place is."""
     context: str | None = None
     """Context of the kubeconfig; null: the current one."""
-    namespace: Label | None = None
+    namespace: Namespace | None = None
     """Namespace; null: that of the context."""
     image: str = Field("kdray:latest", pattern=r"^\S+$")
     """Image with kdray; see infra/Dockerfile."""
     pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
     """When nodes fetch the image."""
-    pull_secrets: Many[Label] = ()
+    pull_secrets: Many[Object] = ()
     """Secrets for the image's registry."""
-    service_account: Label | None = None
+    service_account: Object | None = None
     """Service account of the pods; null: `default`, without a token."""
     head: Pods = Pods()
     """The pod that drives the job; Ray gives it no other work unless there are no groups."""
@@ -294,9 +304,9 @@ class Kubernetes(Strict):
     """How long a job may take; null: for ever."""
     keep_seconds: int = Field(60, ge=0)
     """How long the pods of a finished job stay; its record and what it printed stay on."""
-    queue: Label | None = None
+    queue: Namespace | None = None
     """Kueue's LocalQueue; null: not queued."""
-    priority_class: Label | None = None
+    priority_class: Object | None = None
     """PriorityClass of the pods."""
     spot_selector: dict[Key, Value] = Field(default_factory=dict)
     """Labels of nodes for pods with `spot: true`."""

@@ -69,3 +69,25 @@ def test_an_address_without_a_password_is_no_secret() -> None:
 def test_a_variable_that_only_sounds_like_a_secret_is_taken(name: str) -> None:
     place = Kubernetes.model_validate({"kind": "kubernetes", "environment": {name: "x"}})
     assert place.environment == {name: "x"}
+
+
+def test_names_of_kubernetes_may_have_dots_and_begin_with_digits() -> None:
+    # As cert-manager and accounts of clouds name them.
+    key = {"secret": "keys.example.org-tls", "key": "tls.crt"}
+    route = {"kind": "ingress", "host": "a.org", "tls_secret": "a.org-tls"}
+    assert Kubernetes.model_validate(
+        {
+            "kind": "kubernetes",
+            "namespace": "1ward",
+            "service_account": "robot.example.org",
+            "secret_environment": {"X_TOKEN": key},
+            "volumes": [{"claim": "nfs.images", "path": "/data"}],
+            "serving": {"route": route, "allow_from": ["2edge"]},
+        }
+    )
+
+
+@pytest.mark.parametrize("name", ["Keys", "keys.", ".keys", "a..b", "a_b", "a" * 254])
+def test_what_is_no_name_of_kubernetes_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError, match=r"pull_secrets"):
+        Kubernetes.model_validate({"kind": "kubernetes", "pull_secrets": [name]})

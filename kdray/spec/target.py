@@ -289,7 +289,7 @@ class Kubernetes(Strict):
     service_account: Object | None = None
     """Service account of the pods; null: `default`, without a token."""
     head: Pods = Pods()
-    """The pod that drives the job; Ray gives it no other work unless there are no groups."""
+    """The pod that drives the job; Ray gives it no other work, so it counts no CPUs there."""
     groups: Many[Group] = ()
     """Worker pods; none: they are made from the job's `resources`, for CPUs and GPUs, or a
     service's `autoscaling`."""

@@ -34,7 +34,7 @@ def ray_cluster(
     Args:
         order: The job.
         place: The target.
-        groups: Its groups of workers; none: the head does all the work.
+        groups: Its groups of workers.
         head: What the head's pod has beside the common.
         worker: The same of the workers' pods.
     """
@@ -43,16 +43,16 @@ def ray_cluster(
         "authOptions": {"mode": "token" if place.auth == "token" else "disabled"},
         "enableInTreeAutoscaling": place.autoscale,
         **({"autoscalerOptions": _autoscaler(place)} if place.autoscale else {}),
-        "headGroupSpec": _head(order, place, not groups, head or Extra()),
+        "headGroupSpec": _head(order, place, head or Extra()),
         "workerGroupSpecs": [_workers(order, place, group, worker) for group in groups],
     }
 
 
-def _head(order: Order, place: Kubernetes, works: bool, extra: Extra) -> dict[str, Any]:
+def _head(order: Order, place: Kubernetes, extra: Extra) -> dict[str, Any]:
     extra = replace(extra, ports=(*HEAD_PORTS, *extra.ports))
     return {
         "rayStartParams": {"dashboard-host": "0.0.0.0", **ray_start(place.head)},
-        "resources": ray_resources(place.head, works),
+        "resources": ray_resources(place.head, works=False),
         "template": ray_pod(place.head, place, order, "head", extra),
     }
 

@@ -16,8 +16,7 @@ def made(groups: tuple[Group, ...] = GROUPS, **fields: Any) -> dict[str, Any]:
     return ray_cluster(given_order(), given_place(**fields), groups)
 
 
-def test_a_head_works_only_where_nobody_else_does() -> None:
-    assert made(())["headGroupSpec"]["resources"]["CPU"] == "2"
+def test_a_head_has_no_cpus_for_tasks() -> None:
     assert made()["headGroupSpec"]["resources"]["CPU"] == "0"
 
 

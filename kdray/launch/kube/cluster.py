@@ -10,13 +10,14 @@ from typing import Any
 from kdray.launch.kube.pods import (
     Extra,
     closed,
+    quiet,
     ray_pod,
     ray_resources,
     ray_start,
     scratch_mounts,
 )
 from kdray.launch.place import Order
-from kdray.spec.target import HOME, Group, Kubernetes
+from kdray.spec.target import Group, Kubernetes
 
 #: Ports of the head, as KubeRay's services name them.
 HEAD_PORTS = (("gcs-server", 6379), ("dashboard", 8265), ("metrics", 8080))
@@ -81,6 +82,6 @@ def _autoscaler(place: Kubernetes) -> dict[str, Any]:
         "imagePullPolicy": place.pull_policy,
         "resources": {"requests": size, "limits": dict(size)},
         "securityContext": closed(),
-        "env": [{"name": "HOME", "value": HOME}],
+        "env": quiet(place),
         "volumeMounts": scratch_mounts(),
     }

@@ -188,6 +188,14 @@ def environment(place: Kubernetes, kind: str) -> list[dict[str, Any]]:
     ]
 
 
+def quiet(place: Kubernetes) -> list[dict[str, str]]:
+    """Return the variables of a container that only talks to Ray: no settings, no secrets."""
+    variables = {"HOME": HOME, "RAY_USAGE_STATS_ENABLED": "0"}
+    if place.auth == "none":
+        variables["RAY_AUTH_MODE"] = "disabled"
+    return [{"name": name, "value": value} for name, value in variables.items()]
+
+
 def mounts(place: Kubernetes) -> list[dict[str, Any]]:
     """Return what every container of Ray mounts: the only places it can write to, and claims."""
     return [

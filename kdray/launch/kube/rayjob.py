@@ -10,11 +10,11 @@ from kdray.launch.kube.configmap import PATH, spec_mount
 from kdray.launch.kube.groups import groups_of
 from kdray.launch.kube.labels import ELASTIC, QUEUE, metadata, pod_labels
 from kdray.launch.kube.names import object_name
-from kdray.launch.kube.pods import GRACE_S, Extra, pod_template, scratch_mounts
+from kdray.launch.kube.pods import GRACE_S, Extra, pod_template, quiet, scratch_mounts
 from kdray.launch.place import LAUNCH, Order
 from kdray.run.output import LOG_TO_STORAGE
 from kdray.spec import Experiment, Suite
-from kdray.spec.target import HOME, Kubernetes
+from kdray.spec.target import Kubernetes
 
 #: What the driver is.
 ENTRYPOINT = f"kdray run {PATH} --plain"
@@ -96,7 +96,7 @@ def _submitter(order: Order, place: Kubernetes) -> dict[str, Any]:
     container = {
         "name": "ray-job-submitter",
         "resources": {"requests": size, "limits": dict(size)},
-        "env": _submitter_environment(place),
+        "env": quiet(place),
         "volumeMounts": scratch_mounts(),
     }
     template = pod_template(place.head, place, pod_labels(order, "submitter"), container)
@@ -115,10 +115,3 @@ def _submitter(order: Order, place: Kubernetes) -> dict[str, Any]:
         }
     }
     return template
-
-
-def _submitter_environment(place: Kubernetes) -> list[dict[str, str]]:
-    variables = {"HOME": HOME, "RAY_USAGE_STATS_ENABLED": "0"}
-    if place.auth == "none":
-        variables["RAY_AUTH_MODE"] = "disabled"
-    return [{"name": name, "value": value} for name, value in variables.items()]

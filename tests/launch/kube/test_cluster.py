@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from kdray.launch.kube.cluster import ray_cluster
 from kdray.launch.kube.pods import Extra
 from kdray.spec.target import Group
@@ -39,6 +41,13 @@ def test_the_autoscaler_writes_where_its_pod_lets_it() -> None:
     options = spec["autoscalerOptions"]
     assert {mount["name"] for mount in options["volumeMounts"]} <= volumes
     assert options["resources"]["requests"] == options["resources"]["limits"]
+
+
+@pytest.mark.parametrize(("auth", "mode"), [("none", "disabled"), ("token", None)])
+def test_the_autoscaler_is_told_how_ray_is_closed(auth: str, mode: str | None) -> None:
+    # The mode of a token is told by KubeRay, together with the token.
+    variables = made(autoscale=True, auth=auth)["autoscalerOptions"]["env"]
+    assert {one["name"]: one["value"] for one in variables}.get("RAY_AUTH_MODE") == mode
 
 
 def test_nothing_is_said_of_an_autoscaler_that_is_not_there() -> None:

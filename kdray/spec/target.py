@@ -301,7 +301,7 @@ class Kubernetes(Strict):
     """How often a failed job is tried again, each time on a new cluster; it goes on from the
     storage."""
     deadline_seconds: int | None = Field(None, ge=1)
-    """How long a job may take; null: for ever."""
+    """How long a try of a job may take; then the job has failed for good. Null: for ever."""
     keep_seconds: int = Field(60, ge=0)
     """How long the pods of a finished job stay; its record and what it printed stay on."""
     queue: Namespace | None = None

@@ -15,8 +15,8 @@ from kdray.launch.kube.rights import rights_checks
 from kdray.launch.kube.trial import trial_checks
 from kdray.spec.target import Kubernetes, SecretKey
 
-#: Oldest KubeRay that knows all fields of the manifests.
-LEAST = (1, 5)
+#: Oldest KubeRay that knows all fields of the manifests: Ray's token came with it.
+LEAST = (1, 5, 1)
 #: Label of the operator's deployment, by Helm and by kustomize.
 _OPERATOR = "app.kubernetes.io/name=kuberay-operator"
 _INSTALL = "Install KubeRay's operator: see infra/README.md."
@@ -100,8 +100,8 @@ def _operator_check(api: Api, deployment: Object) -> Check:
     if not (deployment.get("status") or {}).get("readyReplicas"):
         remedy = "See its pods: jobs are not taken up until it runs."
         return Check("operator", "warn", f"{fact}, of which no pod is ready", remedy)
-    number = re.match(r"v?(\d+)\.(\d+)", tag)
-    if number and (int(number[1]), int(number[2])) < LEAST:
+    number = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", tag)
+    if number and tuple(int(part or 0) for part in number.groups()) < LEAST:
         remedy = f"Install {'.'.join(map(str, LEAST))} or later."
         return Check("operator", "fail", f"{fact} is too old for kdray's manifests", remedy)
     return Check("operator", "ok", fact)

@@ -102,6 +102,8 @@ def test_a_cluster_without_kuberay_fails(server: ApiServer) -> None:
     [
         (operator(), "ok", "kuberay-operator in lab: v1.6.0"),
         (operator("op:v1.2.0"), "fail", "too old"),
+        (operator("op:v1.5.0"), "fail", "too old"),
+        (operator("op:v1.5.1"), "ok", "v1.5.1"),
         (operator(ready=0), "warn", "no pod is ready"),
         (operator("op:v1.6.0", 1, "--watch-namespace=a,b"), "fail", "watches a, b only"),
         (operator("op:v1.6.0", 1, "--watch-namespace", "lab"), "ok", "v1.6.0"),

@@ -6,37 +6,45 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kdray.errors import LaunchError
-from kdray.launch.kube.client import Api
+from kdray.launch.kube.client import Api, UnknownKind
 
-#: Kinds that a service has or has not.
+#: Kinds that a service has or has not, all under its own name.
 _KINDS = ("Ingress", "HTTPRoute", "PodDisruptionBudget")
 
 
 def delete_leftovers(api: Api, service: str, kept: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Delete what kdray has applied for a service and does no longer; return the deleted.
+    """Delete what kdray has applied for a service and does no longer; return what was done.
+
+    They are asked for one by one: who may apply them may read them, but need not list them.
 
     Args:
         api: The API server.
         service: Id of the service.
         kept: What belongs to it now.
 
+    Returns:
+        A sentence for each that was deleted, or of which it could not be seen whether it is there.
+
     Raises:
         LaunchError: Something may not be deleted.
     """
-    names = {(each["kind"], each["metadata"]["name"]) for each in kept}
-    labels = f"app.kubernetes.io/managed-by=kdray,app.kubernetes.io/instance={service}"
-    deleted = []
+    has = {each["kind"] for each in kept}
+    said = []
     for kind in _KINDS:
-        for found in _listed(api, kind, labels):
-            name = found["metadata"]["name"]
-            if (kind, name) not in names and api.delete(kind, name):
-                deleted.append(f"{kind} {name}")
-    return deleted
+        if kind in has:
+            continue
+        try:
+            is_left = _is_ours(api.get(kind, service))
+        except UnknownKind:
+            continue  # none was ever applied
+        except LaunchError as error:
+            said.append(f"Whether {kind} {service} is left from before is not known: {error}")
+            continue
+        if is_left and api.delete(kind, service):
+            said.append(f"Deleted {kind} {service}, which it has no more.")
+    return said
 
 
-def _listed(api: Api, kind: str, labels: str) -> list[dict[str, Any]]:
-    try:
-        return api.list(kind, labels=labels)
-    except LaunchError:
-        # Not a kind of this cluster, or not one for this user, who cannot have applied it then.
-        return []
+def _is_ours(found: Mapping[str, Any] | None) -> bool:
+    labels = ((found or {}).get("metadata") or {}).get("labels") or {}
+    return labels.get("app.kubernetes.io/managed-by") == "kdray"

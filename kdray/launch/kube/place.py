@@ -160,10 +160,7 @@ class KubernetesPlace:
         before = self.api.get("RayService", order.id)
         rendered = self._rendered(order)
         service = self._applied(order, "RayService", rendered)
-        notes = [
-            f"deleted {left}, which it has no more."
-            for left in delete_leftovers(self.api, order.id, rendered)
-        ]
+        notes = delete_leftovers(self.api, order.id, rendered) if before is not None else []
         is_same = before is not None and before["spec"] == service["spec"]
         if before is not None and not is_same:
             notes.insert(0, "It has changed, and is upgraded as `serving.upgrade` says.")

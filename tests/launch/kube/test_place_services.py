@@ -61,6 +61,32 @@ def test_what_a_service_has_no_more_is_deleted(server: ApiServer, tmp_path: Path
     assert "Ingress ward" in " ".join(again.notes)
 
 
+def test_who_may_not_list_routes_still_has_an_old_one_deleted(
+    server: ApiServer, tmp_path: Path
+) -> None:
+    send(tmp_path)
+    forbidden = (403, json.dumps({"message": "ingresses is forbidden: cannot list"}))
+    server.answers["GET", ".*/(ingresses|poddisruptionbudgets|httproutes)"] = forbidden
+    send(tmp_path, {})
+    assert server.holds("Ingress") == []
+
+
+def test_a_route_that_may_be_left_is_told(server: ApiServer, tmp_path: Path) -> None:
+    send(tmp_path)
+    server.answers["GET", ".*/ingresses/ward"] = (500, json.dumps({"message": "etcd is busy"}))
+    again = send(tmp_path, {})
+    assert "Ingress ward is left from before" in " ".join(again.notes)
+
+
+def test_a_route_that_somebody_else_made_stays(server: ApiServer, tmp_path: Path) -> None:
+    send(tmp_path, {})
+    metadata = {"name": "ward", "namespace": "lab"}
+    kind = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress"}
+    server.put({**kind, "metadata": metadata, "spec": {}})
+    send(tmp_path, {}, audit=False)
+    assert len(server.holds("Ingress")) == 1
+
+
 def test_another_services_route_stays(server: ApiServer, tmp_path: Path) -> None:
     send(tmp_path, name="other")
     send(tmp_path, {})

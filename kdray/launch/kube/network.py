@@ -193,13 +193,15 @@ def _http_route(name: str, metadata: Metadata, service: Service, route: Route) -
 
 
 def _gate(place: Kubernetes) -> list[dict[str, Any]]:
-    """Return the namespace of the Gateway, where it is another one."""
-    route = place.serving.route
-    if route is None or route.gateway_namespace is None:
+    """Return who passes requests on for a Gateway: its namespace, where nobody else named it."""
+    serving, route = place.serving, place.serving.route
+    is_kuberays = serving.upgrade == "incremental"
+    if not is_kuberays and (route is None or route.kind != "gateway"):
         return []
-    if route.gateway_namespace in place.serving.allow_from:
-        return []
-    return [_namespace(route.gateway_namespace)]
+    namespace = None if route is None else route.gateway_namespace
+    if namespace is None:
+        return [{"podSelector": {}}] if serving.allow_from else []
+    return [] if namespace in serving.allow_from else [_namespace(namespace)]
 
 
 def _namespace(label: str) -> dict[str, Any]:

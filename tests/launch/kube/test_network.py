@@ -74,6 +74,23 @@ def test_a_gateway_reaches_the_service_but_not_its_metrics(tmp_path: Path) -> No
     assert namespaces(callers(found, 9464)) == set()
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"serving": {"route": {"kind": "gateway", "host": "a.org", "class_name": "lab"}}},
+        {"autoscale": True, "serving": {"upgrade": "incremental", "gateway_class": "istio"}},
+    ],
+    ids=["route", "KubeRay's"],
+)
+def test_a_gateway_in_the_targets_own_namespace_reaches_it(
+    tmp_path: Path, place: dict[str, Any]
+) -> None:
+    serving = {**place["serving"], "keys": KEYS, "allow_from": ["monitoring"]}
+    found = rendered(tmp_path, {**place, "serving": serving})
+    assert {"podSelector": {}} in callers(found, 8000)
+    assert {"podSelector": {}} not in callers(found, 9464)
+
+
 def test_an_http_route_hangs_on_its_gateway(tmp_path: Path) -> None:
     # The fields of gateway.networking.k8s.io/v1, in full: no model of them is here to check with.
     route = {"kind": "gateway", "host": "a.org", "class_name": "lab", "gateway_namespace": "edge"}

@@ -17,6 +17,7 @@ from kdray.launch.scheduling import read_groups
 from kdray.plan.read import read_job
 from kdray.spec import Experiment, Suite, Target
 from kdray.spec.quantity import amount
+from kdray.spec.target import Kubernetes
 from tests.launch.kube.given import ROOT, given_job, given_order, given_target
 from tests.launch.kube.schemas import check, kuberay_schema, open_doors, pods_of
 
@@ -154,3 +155,46 @@ def test_a_target_that_is_not_kubernetes_has_nothing_to_render() -> None:
     )
     with pytest.raises(LaunchError, match="nothing to render"):
         manifests(given_order(), given_job(), local)
+
+
+#: A value of each field of a place, other than its default, and what it takes beside.
+_FIELDS: dict[str, dict[str, Any]] = {
+    "namespace": {"namespace": "other"},
+    "image": {"image": "kdray:2"},
+    "pull_policy": {"pull_policy": "Always"},
+    "pull_secrets": {"pull_secrets": ["pull"]},
+    "service_account": {"service_account": "trainer"},
+    "head": {"head": {"cpus": 7}},
+    "groups": {"groups": [{"name": "own"}]},
+    "autoscale": {"autoscale": True},
+    "idle_seconds": {"autoscale": True, "idle_seconds": 7},
+    "retries": {"retries": 7},
+    "deadline_seconds": {"deadline_seconds": 7},
+    "keep_seconds": {"keep_seconds": 7},
+    "queue": {"queue": "lab"},
+    "priority_class": {"priority_class": "high"},
+    "spot_selector": {"head": {"spot": True}, "spot_selector": {"life": "spot"}},
+    "spot_tolerations": {"head": {"spot": True}, "spot_tolerations": [{"key": "spot"}]},
+    "secret_environment": {"secret_environment": {"A": {"secret": "s", "key": "k"}}},
+    "environment": {"environment": {"A": "1"}},
+    "auth": {"auth": "none"},
+    "volumes": {"volumes": [{"claim": "images", "path": "/data"}]},
+}
+#: Of services alone; see test_rayservice.py and test_network.py.
+_OF_SERVICES = {"fault_tolerance", "serving"}
+
+
+def test_every_field_of_a_place_is_tried() -> None:
+    told = {*_FIELDS, *_OF_SERVICES, "kind", "context"}  # the context says which server is asked
+    assert told == set(Kubernetes.model_fields)
+
+
+@pytest.mark.parametrize("field", _FIELDS)
+def test_every_field_of_a_place_has_an_effect_on_a_job(field: str) -> None:
+    wanted = _FIELDS[field]
+    without = {name: value for name, value in wanted.items() if name != field}
+    if field.startswith("spot"):
+        without["spot_selector"] = {"other": "label"}
+        wanted = {**without, **wanted}
+    made = [manifests(given_order(), given_job(), given_target(**f)) for f in (without, wanted)]
+    assert made[0] != made[1]

@@ -100,7 +100,7 @@ def test_every_target_renders_to_valid_objects_that_ray_reads_alike(
     for seen, group in zip(groups, cluster["workerGroupSpecs"], strict=True):
         limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
         assert seen.resources["CPU"] == int(limits["cpu"])
-        assert seen.resources["memory"] >= amount(limits["memory"])
+        assert seen.resources["memory"] == amount(limits["memory"])
         gpus = [int(limits[name]) for name in limits if name not in ("cpu", "memory")]
         assert seen.resources.get("GPU", 0) == sum(gpus)
 

@@ -24,24 +24,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="+", metavar="NAME|FILE")
     parser.add_argument("--cpu", action="store_true", help="leave out what only GPUs need")
-    parser.add_argument("--versions", action="store_true", help="without hashes and markers")
+    parser.add_argument("--versions", action="store_true", help="without hashes")
     given = parser.parse_args(arguments)
     pinned = blocks(REQUIREMENTS.read_text(encoding="utf-8"))
     wanted = [name for name in named(given.names) if not (given.cpu and ONLY_GPU.fullmatch(name))]
     missing = [name for name in wanted if name not in pinned]
     if missing:
         sys.exit(f"not in {REQUIREMENTS}: {', '.join(missing)}")
-    for name in wanted:
-        print(pinned[name].split()[0] if given.versions else pinned[name])
+    for block in (block for name in wanted for block in pinned[name]):
+        print(block.partition(" \\\n")[0] if given.versions else block)
 
 
-def blocks(text: str) -> dict[str, str]:
-    """Return name -> requirement with its hashes."""
-    found: dict[str, str] = {}
+def blocks(text: str) -> dict[str, list[str]]:
+    """Return name -> requirements with their hashes: one for each range of Pythons."""
+    found: dict[str, list[str]] = {}
     for block in re.split(r"\n(?=\S)", text.strip()):
         name = re.match(r"[a-z0-9][a-z0-9._-]*", block)
         if name:
-            found[name[0]] = block.rstrip()
+            found.setdefault(name[0], []).append(block.rstrip())
     return found
 
 

@@ -6,10 +6,13 @@ import fnmatch
 import importlib.util
 import re
 import tomllib
+from importlib.metadata import requires, version
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = (ROOT / "infra" / "Dockerfile").read_text(encoding="utf-8")
@@ -119,7 +122,7 @@ def test_requirements_are_taken_with_their_hashes(
     image_requirements.main(["names.txt", "--cpu"])
     assert re.findall(r"^\S+==", capsys.readouterr().out, re.MULTILINE) == ["numpy=="]
     image_requirements.main(["torch", "--versions"])
-    assert capsys.readouterr().out == "torch==2.11\n"
+    assert capsys.readouterr().out == "torch==2.11 ; sys_platform == 'linux'\n"
     with pytest.raises(SystemExit, match=r"not in requirements\.txt: missing"):
         image_requirements.main(["numpy", "missing"])
 
@@ -132,4 +135,19 @@ def test_the_real_requirements_hold_what_the_image_asks_for() -> None:
         needed += project["optional-dependencies"][extra]
     names = {re.match(r"[a-z0-9-]+", line.lower())[0] for line in needed}  # type: ignore[index]
     assert names <= set(pinned)
-    assert all("--hash=sha256:" in pinned[name] for name in names)
+    assert all("--hash=sha256:" in block for name in names for block in pinned[name])
+
+
+def test_the_image_gets_each_package_in_the_version_that_is_installed_here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    needed = [line for line in requires("kdray") or () if "extra ==" not in line]
+    names = [canonicalize_name(Requirement(line).name) for line in needed]
+    image_requirements.main(names)
+    printed = capsys.readouterr().out
+    found = [Requirement(line) for line in re.findall(r"^\w.*?(?= \\$)", printed, re.MULTILINE)]
+    taken = [one for one in found if one.marker is None or one.marker.evaluate()]
+    assert [f"{one.name}{one.specifier}" for one in taken] == [
+        f"{name}=={version(name)}" for name in names
+    ]

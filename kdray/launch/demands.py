@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from kdray.errors import NeverFits, RunError
 from kdray.plan import Plan, make_plan
 from kdray.plan.spaces import num_trials
-from kdray.run.shares import Node, Share, keepers_on, room_on, runs_on, share_on
+from kdray.run.shares import Node, Share, keepers_on, room_on, share_on, solo_on
 from kdray.spec import Experiment, Service
 from kdray.spec.experiment import Resources
 
@@ -77,12 +78,13 @@ def _training(
 ) -> Iterator[Demand]:
     if not runs:
         return
-    workers = resources.workers
-    share = _share(stage, nodes, resources, workers)
-    if workers > 1:
-        yield Demand(stage, "worker", workers, share, together=True)
+    if resources.workers > 1:
+        share = _share(stage, nodes, resources, resources.workers)
+        yield Demand(stage, "worker", resources.workers, share, together=True)
     else:
-        yield Demand(stage, "process", min(runs, runs_on(nodes, resources, share)), share)
+        with _named(stage):
+            share, count = solo_on(nodes, resources, runs)
+        yield Demand(stage, "process", count, share)
 
 
 def _searching(plan: Plan, nodes: Sequence[Node]) -> Demand:
@@ -97,8 +99,14 @@ def _searching(plan: Plan, nodes: Sequence[Node]) -> Demand:
 
 
 def _share(stage: str, nodes: Sequence[Node], resources: Resources, at_once: int) -> Share:
-    """Return what each gets, or say of which stage the nodes have no room."""
-    try:
+    with _named(stage):
         return share_on(nodes, resources, at_once)
+
+
+@contextmanager
+def _named(stage: str) -> Iterator[None]:
+    """Say of which stage it is that the nodes have no room."""
+    try:
+        yield
     except RunError as error:
         raise NeverFits(stage, error.problem, error.remedy) from None

@@ -84,10 +84,22 @@ def room_on(nodes: Sequence[Node], resources: Resources) -> int:
     return max(1, sum(fitting(node, cpus, resources.gpus_per_worker) for node in nodes))
 
 
-def runs_on(nodes: Sequence[Node], resources: Resources, share: Share) -> int:
-    """Return how many training runs of one process each go on at once, at most."""
-    count = sum(fitting(node, share.cpus, share.gpus) for node in nodes)
-    return max(count, GROWN if resources.autoscale else 1)
+def solo_on(nodes: Sequence[Node], resources: Resources, runs: int) -> tuple[Share, int]:
+    """Return what each training run of one process gets, and how many go on at once, at most.
+
+    Args:
+        nodes: CPUs and GPUs of each node that is up.
+        resources: What the job says.
+        runs: How many there are to train.
+
+    Raises:
+        RunError: The nodes can never give it to one.
+    """
+    # Each GPU has its run; on CPUs one run has a whole node, unless the job says less.
+    at_once = min(runs, room_on(nodes, resources)) if resources.gpus_per_worker else 1
+    share = share_on(nodes, resources, at_once)
+    room = sum(fitting(node, share.cpus, share.gpus) for node in nodes)
+    return share, min(runs, max(room, GROWN if resources.autoscale else 1))
 
 
 def keepers_on(nodes: Sequence[Node], resources: Resources) -> tuple[Share, int, int]:

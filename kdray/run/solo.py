@@ -11,8 +11,8 @@ from kdray.learn import World
 from kdray.run import training
 from kdray.run.keepers import RayKeepers
 from kdray.run.relay import Relay
-from kdray.run.session import limit_memory, share_of, up
-from kdray.run.shares import Share, room_on, runs_on
+from kdray.run.session import limit_memory, up
+from kdray.run.shares import Share, solo_on
 from kdray.run.training import Assignment
 from kdray.spec.experiment import Resources
 from kdray.store import Store
@@ -33,10 +33,8 @@ def run_solo(work: Sequence[Assignment], store: Store, relay: Relay, resources: 
     Raises:
         RunError: A run failed, or its processes died too often.
     """
-    # Each GPU has its run; on CPUs one run has a whole node, unless the job says less.
-    at_once = min(len(work), room_on(up(), resources)) if resources.gpus_per_worker else 1
-    share, deaths = share_of(resources, at_once), resources.max_failures
-    most = runs_on(up(), resources, share)
+    share, most = solo_on(up(), resources, len(work))
+    deaths = resources.max_failures
     calls = [(item, store.uri, relay, share, deaths) for item in work]
     with RayKeepers(share, most, tries=deaths) as keepers:
         for _ in keepers.each(_fit, calls):

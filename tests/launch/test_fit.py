@@ -106,6 +106,17 @@ def test_a_job_for_all_nodes_from_the_start_shares_them_and_brings_up_none(tmp_p
     assert (found["search"].cpus, found["search"].count) == (2, 6)
 
 
+def test_runs_that_share_the_gpus_of_a_node_share_its_cpus(tmp_path: Path) -> None:
+    groups = [{"name": "gpu", "max": 1, "cpus": 8, "gpus": 2}]
+    job = job_of(tmp_path, JOB, "resources.gpus_per_worker=0.5")
+    found = of(check_fit(job, lab(groups=groups)))
+    assert [(found[stage].cpus, found[stage].runs) for stage in ("pretrain", "distil")] == [
+        (4, 2),  # as many as there are teachers
+        (2, 4),
+    ]
+    assert (found["distil"].count, found["distil"].waits) == (4, 0)
+
+
 def test_the_groups_made_for_a_job_are_large_enough_for_it(tmp_path: Path) -> None:
     asked = ("resources.gpus_per_worker=1", "resources.workers=3", "search.concurrent=2")
     found = of(check_fit(job_of(tmp_path, JOB, *asked), lab()))
@@ -180,7 +191,7 @@ def test_a_ray_cluster_is_counted_by_its_nodes(
 ) -> None:
     nodes += [{"CPU": 4.0, "memory": 1e9, "node:10.0.0.1": 1.0}, {"CPU": 4.0, "GPU": 2.0}]
     found = of(check_fit(job_of(tmp_path, JOB, "resources.gpus_per_worker=1"), ray()))
-    assert (found["pretrain"].count, found["pretrain"].cpus) == (1, 4)
+    assert (found["pretrain"].count, found["pretrain"].cpus) == (2, 2)
     nodes.pop()
     with pytest.raises(NeverFits, match=r"pretrain on head: .*nodes: 4 CPU.*larger cluster"):
         check_fit(job_of(tmp_path, JOB, "resources.gpus_per_worker=1"), ray())

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from kdray.errors import RunError, StoreError
-from kdray.run import session, solo, training
+from kdray.run import solo, training
 from kdray.run.relay import relay
 from kdray.run.shares import Share
 from kdray.run.solo import run_solo
@@ -85,8 +85,7 @@ def test_as_many_runs_go_on_at_once_as_there_is_room_for(
             assert len(calls) == runs
             return iter(())
 
-    for module in (session, solo):
-        monkeypatch.setattr(module, "up", lambda: [(16.0, 4.0), (16.0, 4.0)])
+    monkeypatch.setattr(solo, "up", lambda: [(16.0, 4.0), (16.0, 4.0)])
     monkeypatch.setattr(solo, "RayKeepers", Keepers)
     work = [assignment(f"net{number}", Train()) for number in range(runs)]
     run_solo(work, Store(str(tmp_path)), print, resources)  # type: ignore[arg-type]

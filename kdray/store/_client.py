@@ -35,6 +35,7 @@ _CONNECT_S = 5.0
 _ANSWER_S = 30.0
 _TRIES = 3
 _KEYS = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE."
+_CERTIFICATE = "Name the authority of its certificate in AWS_CA_BUNDLE, or say ?scheme=http."
 _EXPIRED = ("the session token has expired.", "Log in again.")
 _BUSY = (
     "the server is overloaded, and stayed so through all tries.",
@@ -154,6 +155,10 @@ def problem_of(error: Exception, bucket: str, settings: Mapping[str, str]) -> tu
         return problem.format(bucket=bucket), remedy
     if isinstance(cause, exceptions.NoCredentialsError | exceptions.PartialCredentialsError):
         return "there are no credentials for it.", _KEYS
+    if isinstance(cause, exceptions.SSLError):
+        return f"{cause}.", _CERTIFICATE
+    if isinstance(cause, exceptions.ProxyConnectionError):
+        return f"{cause}.", "Correct HTTPS_PROXY, or name the server in NO_PROXY."
     server = _endpoint(settings) or os.environ.get("AWS_ENDPOINT_URL") or "the S3 server"
     silent = (exceptions.EndpointConnectionError, exceptions.ConnectTimeoutError)
     if isinstance(cause, (*silent, exceptions.ReadTimeoutError, exceptions.ConnectionError)):

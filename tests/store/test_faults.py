@@ -97,6 +97,27 @@ def test_a_server_that_was_never_there_is_not_waited_for(
     assert waits == []
 
 
+def test_a_server_that_answers_without_tls_is_not_called_silent(
+    waits: list[float], s3: str
+) -> None:
+    store = Store(s3.replace("scheme=http", "scheme=https"))
+    with pytest.raises(StoreError, match=r"SSL validation failed .*AWS_CA_BUNDLE.*scheme=http"):
+        store.read("x")
+    assert waits == []
+
+
+def test_a_proxy_that_is_not_there_is_told_from_the_server(
+    waits: list[float], s3: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy.close()
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, proxy.before("http://" + proxy.server))
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(StoreError, match=r"connect to proxy URL: .*NO_PROXY"):
+        Store(s3).read("x")
+
+
 @pytest.mark.parametrize(
     ("status", "code", "said"),
     [

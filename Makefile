@@ -1,6 +1,7 @@
 # The front door. `make quickstart` and `make test` work on a fresh Debian or Ubuntu machine
 # with Python 3.11+, git and make. Debian packages, installed when missing: python3-venv (set-up),
-# chromium (the browser tests) and kubernetes-client (kubectl, for the tests of cluster/).
+# chromium (the browser tests) and, where there is such a package, kubernetes-client (kubectl, for
+# the tests of cluster/).
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -26,7 +27,8 @@ papers-smoke: setup ## Try every job of jobs/papers on a few drawn images, one s
 
 test: setup ## Run the whole test suite
 	@command -v chromium >/dev/null 2>&1 || bash infra/debian-packages.sh chromium
-	@command -v kubectl >/dev/null 2>&1 || bash infra/debian-packages.sh kubernetes-client
+	@command -v kubectl >/dev/null 2>&1 || bash infra/debian-packages.sh kubernetes-client \
+	    || echo 'No kubectl: the tests of cluster/ that need it are skipped.' >&2
 	@$(BIN)/python -m pytest --numprocesses 2 --no-loadscope-reorder
 
 bench: setup ## Measure what kdray promises of its speed (two hours on a quiet machine)

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from kdray.launch.kube.pods import ray_pod
 from kdray.launch.kube.rights import FOR_JOBS, FOR_REASONS, FOR_SERVICES
+from kdray.launch.place import Order
 from kdray.launch.targets import find_target
 from kdray.spec.target import Kubernetes, Target
 from tests.launch.kube import schemas
@@ -215,19 +217,66 @@ def test_a_target_fits_its_overlay(kustomized: Render, name: str) -> None:
     assert images == {place.image.rpartition("/")[2]}
 
 
-@pytest.mark.parametrize("name", PLACES)
-def test_the_queue_has_room_for_the_pods_of_a_job(kustomized: Render, name: str) -> None:
-    [queue] = by_kind(kustomized(f"overlays/{name}"), "ClusterQueue").values()
+def flavors_of(objects: list[dict[str, Any]], pod: dict[str, Any]) -> list[str]:
+    """Return the flavors that Kueue may give a pod, the one it prefers first."""
+    [queue] = by_kind(objects, "ClusterQueue").values()
+    labels = {
+        name: one["spec"].get("nodeLabels", {}) if "spec" in one else {}
+        for name, one in by_kind(objects, "ResourceFlavor").items()
+    }
+    selector = pod["spec"].get("nodeSelector", {})
+    wanted = pod["spec"]["containers"][0]["resources"]["requests"]
+    return [
+        flavor["name"]
+        for group in queue["spec"]["resourceGroups"]
+        for flavor in group["flavors"]
+        if all(selector.get(key, value) == value for key, value in labels[flavor["name"]].items())
+        and wanted.keys() <= {one["name"] for one in flavor["resources"] if one["nominalQuota"]}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "flavors"),
+    [
+        ("local", {"head": ["kdray-cpu"], "cpu": ["kdray-cpu"]}),
+        (
+            "gpu",
+            {
+                "head": ["kdray-cpu", "kdray-gpu-spot", "kdray-gpu"],
+                "cpu": ["kdray-cpu", "kdray-gpu-spot", "kdray-gpu"],
+                "gpu": ["kdray-gpu-spot"],
+                "gpu on any": ["kdray-gpu-spot", "kdray-gpu"],  # as infra/README.md says
+            },
+        ),
+    ],
+)
+def test_the_queue_has_room_for_the_pods_of_a_job(
+    kustomized: Render, name: str, flavors: dict[str, list[str]]
+) -> None:
+    objects = kustomized(f"overlays/{name}")
+    order = Order("job", "Experiment", "job-1", "", "", "")
     _, place = target(name)
-    flavors = [flavor for group in queue["spec"]["resourceGroups"] for flavor in group["flavors"]]
-    quota: Counter[str] = Counter()
-    for flavor in flavors:
-        for resource in flavor["resources"]:
-            if resource["name"] != "memory":
-                quota[resource["name"]] += resource["nominalQuota"]
-    pods = [(place.head, 1), *((group, group.max) for group in place.groups)]
-    assert sum(pod.cpus * count for pod, count in pods) <= quota["cpu"]
-    assert sum(pod.gpus * count for pod, count in pods) <= quota["nvidia.com/gpu"]
+    pods = {"head": (place.head, 1)} | {one.name: (one, one.max) for one in place.groups}
+    if "gpu" in pods:
+        group, most = pods["gpu"]
+        pods["gpu on any"] = (group.model_copy(update={"spot": False}), most)
+    found = {
+        what: flavors_of(objects, ray_pod(one, place, order, "worker"))
+        for what, (one, _) in pods.items()
+    }
+    assert found == flavors
+    [queue] = by_kind(objects, "ClusterQueue").values()
+    quotas = {
+        flavor["name"]: {one["name"]: one["nominalQuota"] for one in flavor["resources"]}
+        for group in queue["spec"]["resourceGroups"]
+        for flavor in group["flavors"]
+    }
+    asked: Counter[tuple[str, str]] = Counter()
+    for what, (one, count) in pods.items():
+        if what != "gpu on any":
+            asked[flavors[what][0], "cpu"] += one.cpus * count
+            asked[flavors[what][0], "nvidia.com/gpu"] += one.gpus * count
+    assert not [key for key, sum_ in asked.items() if sum_ > quotas[key[0]].get(key[1], 0)]
 
 
 @pytest.mark.parametrize("name", PLACES)

@@ -15,6 +15,7 @@ from ray.train.torch import TorchTrainer
 from kdray.errors import KdrayError
 from kdray.learn import World
 from kdray.run.relay import Relay
+from kdray.run.scratch import lend
 from kdray.run.session import limit_memory
 from kdray.run.shares import Share
 from kdray.store import Store
@@ -52,32 +53,30 @@ class Group:
 
         Raises:
             ray.train.TrainingFailedError: Workers failed too often.
+            StoreError: The storage refuses Ray.
         """
-        trainer = TorchTrainer(
-            worker,
-            train_loop_config={
-                **given,
-                "store": self.store.uri,
-                "relay": self.relay,
-                "device": self.share.device,
-                "threads": self.share.threads,
-                "gpus": self.share.gpus,
-            },
-            scaling_config=ScalingConfig(
-                num_workers=self.workers,
-                use_gpu=self.share.gpus > 0,
-                resources_per_worker=self.share.as_ray(),
-            ),
-            run_config=RunConfig(
-                name=uuid.uuid4().hex,  # resuming is by the storage's keys, not by Ray's run
-                storage_path=self.store.uri_of(self.scratch),
-                failure_config=FailureConfig(max_failures=tries - 1),
-            ),
-        )
-        try:
-            trainer.fit()
-        finally:
-            self.store.delete(self.scratch)
+        with lend(self.store, self.scratch) as uri:
+            TorchTrainer(
+                worker,
+                train_loop_config={
+                    **given,
+                    "store": self.store.uri,
+                    "relay": self.relay,
+                    "device": self.share.device,
+                    "threads": self.share.threads,
+                    "gpus": self.share.gpus,
+                },
+                scaling_config=ScalingConfig(
+                    num_workers=self.workers,
+                    use_gpu=self.share.gpus > 0,
+                    resources_per_worker=self.share.as_ray(),
+                ),
+                run_config=RunConfig(
+                    name=uuid.uuid4().hex,  # resuming is by the storage's keys, not by Ray's run
+                    storage_path=uri,
+                    failure_config=FailureConfig(max_failures=tries - 1),
+                ),
+            ).fit()
 
 
 def join(config: Mapping[str, Any]) -> World:

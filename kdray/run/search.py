@@ -16,6 +16,7 @@ from kdray.learn import Epoch, World
 from kdray.run import training
 from kdray.run.board import Board
 from kdray.run.relay import Relay
+from kdray.run.scratch import lend
 from kdray.run.session import limit_memory
 from kdray.run.shares import Share
 from kdray.run.training import Assignment
@@ -44,32 +45,30 @@ def run_search(  # noqa: PLR0913 - each is a fact that only the caller knows
 
     Raises:
         RunError: Every trial of an arm failed, or a method takes nothing of its spaces.
+        StoreError: The storage refuses Ray.
     """
     left = board.restore()
     if left:
         trainable = tune.with_parameters(_trial, store=store.uri, relay=relay, share=share)
         asker = _Asker(board)
-        tuner = tune.Tuner(
-            tune.with_resources(trainable, share.as_ray()),
-            tune_config=tune.TuneConfig(
-                search_alg=asker,
-                scheduler=_Stopper(board),
-                num_samples=left,
-                max_concurrent_trials=min(concurrent, left),
-                reuse_actors=True,
-                trial_dirname_creator=lambda trial: str(trial.trial_id),
-            ),
-            run_config=tune.RunConfig(
-                name="tune",
-                storage_path=store.uri_of(scratch),
-                failure_config=tune.FailureConfig(max_failures=max_failures),
-                verbose=0,
-            ),
-        )
-        try:
-            tuner.fit()
-        finally:
-            store.delete(scratch)
+        with lend(store, scratch) as uri:
+            tune.Tuner(
+                tune.with_resources(trainable, share.as_ray()),
+                tune_config=tune.TuneConfig(
+                    search_alg=asker,
+                    scheduler=_Stopper(board),
+                    num_samples=left,
+                    max_concurrent_trials=min(concurrent, left),
+                    reuse_actors=True,
+                    trial_dirname_creator=lambda trial: str(trial.trial_id),
+                ),
+                run_config=tune.RunConfig(
+                    name="tune",
+                    storage_path=uri,
+                    failure_config=tune.FailureConfig(max_failures=max_failures),
+                    verbose=0,
+                ),
+            ).fit()
         if asker.failure is not None:
             raise asker.failure
     board.close()

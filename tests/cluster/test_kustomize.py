@@ -15,6 +15,7 @@ from kdray.launch.kube.pods import ray_pod
 from kdray.launch.kube.rights import FOR_JOBS, FOR_REASONS, FOR_SERVICES
 from kdray.launch.place import Order
 from kdray.launch.targets import find_target
+from kdray.spec.quantity import amount
 from kdray.spec.target import Kubernetes, Target
 from tests.launch.kube import schemas
 
@@ -118,6 +119,17 @@ def test_nothing_names_an_account_a_configmap_or_a_claim_that_is_not_there(
             for container in spec["containers"]:
                 for source in container.get("envFrom", ()):
                     assert source["configMapRef"]["name"] in settings, place
+
+
+@pytest.mark.parametrize("folder", OVERLAYS)
+def test_shared_memory_holds_the_object_store_that_ray_makes(
+    kustomized: Render, folder: str
+) -> None:
+    pods = schemas.pods_of(by_kind(kustomized(folder), "RayCluster")["shared"], "shared")
+    for place, pod in pods:
+        [shm] = [one["emptyDir"] for one in pod["spec"]["volumes"] if one["name"] == "shm"]
+        memory = pod["spec"]["containers"][0]["resources"]["limits"]["memory"]
+        assert amount(shm["sizeLimit"]) >= amount(memory) * 3 / 10, place  # else it is on the disk
 
 
 @pytest.mark.parametrize("folder", OVERLAYS)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from kdray.cli._fit import fit_facts, show_fits
 from kdray.cli._jobs import To
 from kdray.cli._output import Json, Sets, SpecFile, console, err, print_json, print_table
 from kdray.cli._records import show_records
-from kdray.errors import DataError, LaunchError, NeverFits
+from kdray.errors import DataError, LaunchError, NeverFits, StoreError
 from kdray.launch.fit import StageFit, check_fit
 from kdray.launch.order import make_order
 from kdray.launch.targets import DEFAULT, find_target
@@ -79,15 +80,17 @@ def _place(job: Experiment | Suite | Service, target: Target) -> _Place:
 
 def _tell(job: Experiment | Suite | Service, as_json: bool, place: _Place | None) -> None:
     """Print the plans of a job, and what it finds at a place."""
-    plans = [] if isinstance(job, Service) else _plans(job, place)
-    facts = {} if place is None else {"target": place.facts()}
+    shown: list[dict[str, Any]] = []
+    with _steps_told(place):
+        for made in [] if isinstance(job, Service) else _plans(job):
+            if as_json:
+                shown.append(_whole(made))
+            else:
+                _show(made)
     if as_json:
-        shown = [_whole(made) for made in plans]
+        facts = {} if place is None else {"target": place.facts()}
         print_json({**_joined(job, shown), **facts})
-        return
-    for made in plans:
-        _show(made)
-    if place is not None:
+    elif place is not None:
         place.show()
 
 
@@ -97,17 +100,21 @@ def _joined(job: Experiment | Suite | Service, shown: list[dict[str, Any]]) -> d
     return shown[0] if shown else {"job": job.name, "steps": []}
 
 
-def _plans(job: Experiment | Suite, place: _Place | None) -> list[Plan]:
-    """Return the plans of a job; none where only the place has the images."""
+def _plans(job: Experiment | Suite) -> list[Plan]:
     from kdray.run.job import plan_jobs  # imports torch
 
+    return plan_jobs(experiments_of(job))
+
+
+@contextmanager
+def _steps_told(place: _Place | None) -> Iterator[None]:
+    """Tell why a job's steps are not known where only the place has its images or storage."""
     try:
-        return plan_jobs(experiments_of(job))
-    except DataError as error:
+        yield
+    except (DataError, StoreError) as error:
         if place is None or isinstance(place.target.place, Local):
             raise
         err(f"{error} So its steps cannot be told here.")
-        return []
 
 
 def _whole(plan: Plan) -> dict[str, Any]:

@@ -97,6 +97,19 @@ def test_images_that_only_the_cluster_has_hide_no_room(kdray: Kdray, spec: Path)
     assert kdray("plan", "job.yaml").code == 1
 
 
+def test_a_storage_that_only_the_cluster_reaches_hides_no_room(
+    kdray: Kdray, lab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    lab.write_text(lab.read_text().replace("storage: /lab/runs", "storage: s3://lab/runs"))
+    said = kdray("plan", "job.yaml", "--to", "lab.yaml", *GROWING)
+    assert said.code == 0
+    assert "http://127.0.0.1:9 does not answer" in said.err
+    assert "So its steps cannot be told here." in said.err
+    assert "3 processes of 1 CPU" in said.out
+    assert kdray("plan", "job.yaml", "--set", "storage.uri=s3://lab/runs").code == 1
+
+
 def test_a_service_has_room_and_no_steps(kdray: Kdray, spec: Path) -> None:
     spec.write_text(
         "apiVersion: kdray/v1\nkind: Service\nname: scans\nmodels: [scan]\n"

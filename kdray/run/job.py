@@ -93,7 +93,9 @@ def run_job(
             if item["state"] == "done":
                 journal.event("step_skipped", item["id"])
         teller = Teller(journal, [step for plan in plans for step in plan.steps()])
-        results = _interruptible(lambda: _perform(plans, store, teller, journal, spec, here))
+        results = _interruptible(
+            lambda: _perform(plans, store, teller, journal, spec, here), journal
+        )
         return results[0] if isinstance(job, Experiment) else _conclude(job, store)
 
 
@@ -202,7 +204,9 @@ def _stages(here: bool) -> Callable[[Plan, Store, Teller], None]:
     return perform
 
 
-def _interruptible(work: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+def _interruptible(
+    work: Callable[[], list[dict[str, Any]]], journal: Journal
+) -> list[dict[str, Any]]:
     """Return what ``work`` returns in a thread: Ctrl-C reaches this one, not Ray's handlers.
 
     Raises:
@@ -218,12 +222,15 @@ def _interruptible(work: Callable[[], list[dict[str, Any]]]) -> list[dict[str, A
             failure.append(error)
 
     thread = threading.Thread(target=body, name="kdray-run", daemon=True)
-    thread.start()
     try:
+        thread.start()
         while thread.is_alive():
             thread.join(0.2)
     except KeyboardInterrupt:
-        _end_session()
+        try:
+            journal.stop()  # first: Ray may end this process, whose other threads still use it
+        finally:
+            _end_session()
         raise Stopped("", "Stopped.", "Run the same command again to continue.") from None
     if failure:
         raise failure[0]

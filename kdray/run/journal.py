@@ -156,6 +156,19 @@ class Journal:
             self._state |= {**_plain(changes), "updated": now}
             self._store.write_json(_state(self.job), self._state)
 
+    def stop(self) -> None:
+        """Write down that the job was stopped; what is told after that is dropped.
+
+        Until the journal is left this process stays the job's only driver.
+
+        Raises:
+            StoreError: The storage refuses.
+        """
+        with self._alone:
+            self.event("job_stopped")
+            self._closed = True
+            self._flush()
+
     def events(self) -> list[Event]:
         """Return the job's events so far, those of earlier runs first."""
         self._flush()

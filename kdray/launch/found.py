@@ -213,10 +213,14 @@ def _by_id(store: Store, id: str) -> Launch | None:
 
 def _of_launch(store: Store, uri: str, launch: Launch) -> Found | None:
     """Return a launched job, or None where it has been run by other means since."""
-    journal, is_later = _journal(store, launch)
-    if is_later:
-        return None
+    state = _state(store, launch)
+    by = str((state or {}).get("launch") or "")
+    if _has_begun(state, launch) and by != launch.id:
+        if not by.startswith(f"{launch.order.id}-"):
+            return None
+        launch = replace(launch, id=by)  # sent once more by `--new`, and its turn now
     place = targets.open_place(launch.target)
+    journal = state if _has_begun(state, launch) else None
     return Found(launch.order.job, launch.id, place, uri, store, journal, launch=launch)
 
 
@@ -227,16 +231,13 @@ def _of_journal(store: Store, uri: str, job: str, kind: str) -> Found | None:
     return Found(job, job, Here(Local(kind="local"), uri), uri, store, journal)
 
 
-def _journal(store: Store, launch: Launch) -> tuple[dict[str, Any] | None, bool]:
-    """Return the state that a launch's driver has written, and whether a later run has begun."""
-    if launch.order.kind == "Service":
-        return None, False
-    journal = read_state(store, launch.order.job)
-    if journal is None or journal.get("started") == launch.before:
-        return None, False
-    if journal.get("launch", launch.id) == launch.id:
-        return journal, False
-    return None, True
+def _state(store: Store, launch: Launch) -> dict[str, Any] | None:
+    return None if launch.order.kind == "Service" else read_state(store, launch.order.job)
+
+
+def _has_begun(state: Mapping[str, Any] | None, launch: Launch) -> bool:
+    """Return whether a state is of a run that began after a job was sent."""
+    return state is not None and state.get("started") != launch.before
 
 
 def _sent(name: str, target: Target, storage: str | None) -> Found:
@@ -323,7 +324,9 @@ def _now(found: Found) -> dict[str, Any] | None:
     if found.store is None:
         return None
     if found.launch is not None:
-        return _journal(found.store, found.launch)[0]
+        state = _state(found.store, found.launch)
+        is_of_it = state is not None and state.get("launch", found.id) == found.id
+        return state if is_of_it and _has_begun(state, found.launch) else None
     journal = None if _is_service(found) else read_state(found.store, found.job)
     if found.is_here or journal is None:
         return journal

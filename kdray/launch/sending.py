@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kdray.errors import RunError, StoreError
+from kdray.errors import LaunchError, RunError, StoreError
 from kdray.launch import targets
 from kdray.launch.found import Found, kept
 from kdray.launch.here import Here
@@ -49,8 +49,9 @@ def send(order: Order, target: Target, new: bool = False) -> Submission:
     """
     place = targets.open_place(target)
     store, notes = _storage(order, target)
-    if store is not None and not new:
-        _check_alone(store, order, target)
+    going = _going(store, order, new)
+    if going is not None and not new:
+        _check_same(going, order, target)
     if isinstance(place, Here):
         place = Here(place.place, order.storage)
         sent = place.submit(order, new)
@@ -60,8 +61,11 @@ def send(order: Order, target: Target, new: bool = False) -> Submission:
     same = before is not None and before.get("launch") == sent.seen.id
     begun = None if before is None or same else before.get("started")
     launch = launched(target, order, (sent.seen.id, place.where), begun)
-    notes += _written(store, launch, sent.attached)
-    notes += _told_before(before) if not sent.attached else []
+    if going is not None and new and not sent.attached:
+        notes.append(_told_beside(going, launch))
+    else:
+        notes += _written(store, launch, sent.attached)
+        notes += _told_before(before) if not sent.attached else []
     sent = replace(sent, notes=(*sent.notes, *notes))
     found = Found(
         order.job, sent.seen.id, place, order.storage, store, seen=sent.seen, launch=launch
@@ -113,13 +117,22 @@ def _storage(order: Order, target: Target) -> tuple[Store | None, list[str]]:
     return store, []
 
 
-def _check_alone(store: Store, order: Order, target: Target) -> None:
+def _going(store: Store | None, order: Order, new: bool) -> Found | None:
+    """Return the job of that name that is not over yet; of services a changed one replaces it."""
+    if store is None or order.kind == "Service":
+        return None
+    try:
+        found = kept(store, order.job, order.storage)
+    except LaunchError as error:
+        if new:
+            return None
+        remedy = f"{error.remedy} Sent there before; --new sends it all the same.".strip()
+        raise LaunchError(error.where, error.problem, remedy) from None
+    return None if found is None or found.is_over else found
+
+
+def _check_same(found: Found, order: Order, target: Target) -> None:
     """Refuse a job that runs already at another place, or there from another job file."""
-    if order.kind == "Service":
-        return  # a changed service takes the old one's place
-    found = kept(store, order.job, order.storage)
-    if found is None or found.is_over:
-        return
     launch = found.launch
     if launch is None:
         if not found.is_here or isinstance(targets.open_place(target), Here):
@@ -154,6 +167,14 @@ def _written(store: Store | None, launch: Launch, attached: bool) -> list[str]:
     except StoreError as error:
         return [f"Where it runs could not be written down, so name it with --to. {error}"]
     return []
+
+
+def _told_beside(going: Found, launch: Launch) -> str:
+    """Return what is to be known of a job that was sent while one of its name runs."""
+    return (
+        f"The run before it goes on, and {going.job!r} stands for that one: name this one by its "
+        f"id, {launch.id}, and --to."
+    )
 
 
 def _told_before(before: dict[str, Any] | None) -> list[str]:

@@ -166,6 +166,35 @@ def test_new_sends_it_all_the_same(kdray: Kdray, cluster: Cluster, lab: Store) -
     assert len(cluster.orders) == 2
 
 
+def test_the_name_of_a_job_stands_for_the_one_that_runs(
+    kdray: Kdray, cluster: Cluster, lab: Store, drive: Callable[..., None]
+) -> None:
+    submit(kdray)
+    first = cluster.id
+    cluster.becomes(state="running")
+    assert "name this one by its id" in submit(kdray, "--new").out
+    second = cluster.id
+    cluster.becomes(state="failed", reason="is already run by process 7.")
+    kdray("stop", "tiny", "--storage", lab.uri)
+    assert cluster.stopped == [(first, 60.0)]
+    assert json.loads(kdray("status", "tiny", "--to", "lab", "--json").out)["id"] == first
+    by_id = json.loads(kdray("status", second, "--to", "lab", "--json").out)
+    assert (by_id["id"], by_id["state"]) == (second, "failed")
+    cluster.becomes(state="running")
+    drive(second)  # its turn came
+    facts = json.loads(kdray("status", "tiny", "--storage", lab.uri, "--json").out)
+    assert (facts["id"], facts["state"]) == (second, "finished")
+
+
+def test_a_place_that_is_gone_holds_no_job_for_ever(
+    kdray: Kdray, cluster: Cluster, lab: Store
+) -> None:
+    submit(kdray)
+    cluster.is_down = True
+    answer = kdray("submit", "job.yaml", "--set", f"storage.uri={lab.uri}")
+    assert (answer.code, "--new sends it all the same" in answer.err) == (1, True)
+
+
 def test_another_version_of_a_running_job_is_not_sent(
     kdray: Kdray, cluster: Cluster, lab: Store
 ) -> None:

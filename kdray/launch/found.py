@@ -251,7 +251,7 @@ def _sent(name: str, target: Target, storage: str | None) -> Found:
     found = None
     if store is not None and _is_name(job):
         try:
-            found = _written(store, uri, job, target, kind)
+            found = _written(store, uri, job, place, kind)
         except StoreError as error:
             notes.append(str(error))
             store = None
@@ -264,12 +264,13 @@ def _sent(name: str, target: Target, storage: str | None) -> Found:
     return replace(found, notes=(*notes, *found.notes))
 
 
-def _written(store: Store, uri: str, job: str, target: Target, kind: str) -> Found | None:
-    """Return the job whose launch at this target is written in the storage."""
+def _written(store: Store, uri: str, job: str, place: Place, kind: str) -> Found | None:
+    """Return the job whose launch at this place is written in the storage."""
     launch = read_launch(store, job, kind) or _by_id(store, job)
-    if launch is None or launch.target.place != target.place:
+    if launch is None or launch.where != place.where:
         return None
-    return _of_launch(store, uri, launch)
+    found = _of_launch(store, uri, launch)
+    return None if found is None else replace(found, place=place)  # as the target says it now
 
 
 def _there(place: Place, target: Target, job: str, order: Order | None) -> Found | None:

@@ -11,7 +11,7 @@ from kdray.errors import LaunchError, RunError, StoreError
 from kdray.launch import targets
 from kdray.launch.found import Found, kept
 from kdray.launch.here import Here
-from kdray.launch.place import Order, Sent, Sighting
+from kdray.launch.place import Order, Place, Sent, Sighting
 from kdray.launch.record import Launch, launched, read_launch, storage_seen, write_launch
 from kdray.run.journal import read_state
 from kdray.spec import Target
@@ -51,7 +51,7 @@ def send(order: Order, target: Target, new: bool = False) -> Submission:
     store, notes = _storage(order, target)
     going = _going(store, order, new)
     if going is not None and not new:
-        _check_same(going, order, target)
+        _check_same(going, order, place)
     if isinstance(place, Here):
         place = Here(place.place, order.storage)
         sent = place.submit(order, new)
@@ -60,7 +60,7 @@ def send(order: Order, target: Target, new: bool = False) -> Submission:
     sent = place.submit(order, new)
     same = before is not None and before.get("launch") == sent.seen.id
     begun = None if before is None or same else before.get("started")
-    launch = launched(target, order, (sent.seen.id, place.where), begun)
+    launch = launched(targets.pinned(target, place), order, (sent.seen.id, place.where), begun)
     if going is not None and new and not sent.attached:
         notes.append(_told_beside(going, launch))
     else:
@@ -131,17 +131,17 @@ def _going(store: Store | None, order: Order, new: bool) -> Found | None:
     return None if found is None or found.is_over else found
 
 
-def _check_same(found: Found, order: Order, target: Target) -> None:
+def _check_same(found: Found, order: Order, place: Place) -> None:
     """Refuse a job that runs already at another place, or there from another job file."""
     launch = found.launch
     if launch is None:
-        if not found.is_here or isinstance(targets.open_place(target), Here):
+        if not found.is_here or isinstance(place, Here):
             return
         who = f"process {(found.journal or {}).get('pid')} on {(found.journal or {}).get('host')}"
-    elif launch.target.place == target.place and launch.id.startswith(order.id):
+    elif launch.where == place.where and launch.id.startswith(order.id):
         return
     else:
-        is_there = launch.target.place == target.place
+        is_there = launch.where == place.where
         as_id = f"{launch.id} at {launch.where}"
         who = f"{as_id}, from another version of the job file" if is_there else as_id
     raise RunError(

@@ -68,6 +68,29 @@ def open_place(target: Target) -> Place:
     return Here(place, target.storage or "runs")
 
 
+def pinned(target: Target, place: Place) -> Target:
+    """Return a target that means the same place on every machine and in every environment.
+
+    Args:
+        target: As its user wrote it: it may leave address or context to the environment.
+        place: What it has opened.
+
+    Raises:
+        LaunchError: The environment names no such place.
+    """
+    kind = target.place
+    if isinstance(kind, RayCluster):
+        from kdray.launch.ray import address_of
+
+        kind = kind.model_copy(update={"address": address_of(kind)})
+    elif isinstance(kind, Kubernetes):
+        from kdray.launch.kube.place import KubernetesPlace
+
+        if isinstance(place, KubernetesPlace):
+            kind = kind.model_copy(update=place.pinned)
+    return target.model_copy(update={"place": kind})
+
+
 def targets_folder(env: Mapping[str, str] | None = None) -> Path:
     """Return the folder of the user's targets: ``KDRAY_TARGETS``, or that of their settings."""
     env = os.environ if env is None else env

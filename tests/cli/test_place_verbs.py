@@ -13,6 +13,7 @@ import pytest
 from kdray.errors import JobError, LaunchError
 from kdray.launch import fit, targets
 from kdray.launch.place import OVER, Order, Sent, Sighting
+from kdray.launch.record import read_launch
 from kdray.run.driver import LAUNCH
 from kdray.run.journal import Journal
 from kdray.spec import Target
@@ -363,6 +364,27 @@ def test_work_comes_before_a_service_of_the_same_name(
     (Path(lab.uri) / "jobs" / "tiny" / "launch.json").unlink()
     cluster.seen["tiny"] = Sighting("tiny", "tiny", "running", kind="Service")
     assert kdray("status", "tiny", "--to", "lab").out.startswith("tiny  pending")
+
+
+def test_an_address_of_the_environment_is_written_down(
+    kdray: Kdray, cluster: Cluster, lab: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "http://first:8265")
+    kdray("submit", "job.yaml", "--to", "ray", "--set", f"storage.uri={lab.uri}")
+    monkeypatch.setenv("RAY_ADDRESS", "http://second:8265")
+    launch = read_launch(lab, "tiny")
+    assert launch is not None
+    assert launch.target.place.model_dump()["address"] == "http://first:8265"
+
+
+def test_a_target_that_is_told_otherwise_is_the_same_place(
+    kdray: Kdray, cluster: Cluster, lab: Store
+) -> None:
+    submit(kdray)
+    file = Path("targets/lab.yaml")
+    file.write_text(file.read_text().replace("8265'", "8265', environment: {AWS_REGION: eu}"))
+    assert "nothing was sent" in submit(kdray).out
+    assert json.loads(kdray("status", "tiny", "--to", "lab", "--json").out)["id"] == cluster.id
 
 
 def test_the_environment_may_name_the_target_of_all_verbs(

@@ -25,6 +25,8 @@ MANAGER = "kdray"
 TIMEOUT_S = (10.0, 30.0)
 #: Seconds without a line after which a followed log is asked for again.
 QUIET_S = 60.0
+#: What a pod's own cluster is called, which no kubeconfig names.
+IN_CLUSTER = "in-cluster"
 
 
 class UnknownKind(LaunchError):
@@ -298,7 +300,7 @@ def _from_pod(place: Kubernetes) -> Api:
     config.load_incluster_config(configuration)
     own = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
     namespace = place.namespace or (own.read_text().strip() if own.exists() else "default")
-    return Api(_patient(client.ApiClient(configuration)), namespace, "in-cluster")
+    return Api(_patient(client.ApiClient(configuration)), namespace, IN_CLUSTER)
 
 
 def _chosen(

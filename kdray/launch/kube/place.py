@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from kdray.errors import LaunchError
-from kdray.launch.kube.client import Api, Object, connect
+from kdray.launch.kube.client import IN_CLUSTER, Api, Object, connect
 from kdray.launch.kube.facts import gather
 from kdray.launch.kube.leftover import delete_leftovers
 from kdray.launch.kube.logs import read_log
@@ -60,6 +60,12 @@ class KubernetesPlace:
     def where(self) -> str:
         """The place in words."""
         return self.api.where
+
+    @property
+    def pinned(self) -> dict[str, str]:
+        """The fields of the target that the kubeconfig filled in; in a pod it names no context."""
+        context = {} if self.api.context == IN_CLUSTER else {"context": self.api.context}
+        return {**context, "namespace": self.api.namespace}
 
     def submit(self, order: Order, new: bool = False) -> Sent:
         """Send a job, or find it running.

@@ -9,8 +9,9 @@ import pytest
 from kdray.errors import LaunchError
 from kdray.launch.kube.place import KubernetesPlace
 from kdray.launch.place import Order
+from kdray.launch.targets import open_place, pinned
 from tests.launch.kube.api_server import ApiServer
-from tests.launch.kube.given import ROOT, given_order, given_place
+from tests.launch.kube.given import ROOT, given_order, given_place, given_target
 from tests.launch.kube.objects import MADE, NOW, event, in_state, ray_job
 
 SPEC = (ROOT / "jobs" / "quickstart.yaml").read_text()
@@ -55,6 +56,12 @@ def test_a_job_is_sent_with_its_file_and_both_are_deleted_together(server: ApiSe
     assert file["data"]["job.yaml"] == SPEC
     (owner,) = file["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["uid"]) == ("RayJob", job["metadata"]["uid"])
+
+
+def test_what_the_kubeconfig_says_is_told_for_those_who_have_another(server: ApiServer) -> None:
+    target = given_target(namespace=None)
+    place = pinned(target, open_place(target)).place.model_dump()
+    assert (place["context"], place["namespace"]) == ("lab", "lab")
 
 
 def test_the_same_job_sent_twice_is_found_running(server: ApiServer) -> None:

@@ -27,6 +27,8 @@ ANSWER_S = 120.0
 TRIES = 4
 #: Seconds between two tries.
 PAUSE_S = 1.0
+#: How long a head that answers may take to have a node, its own, seconds.
+NODES_S = 30.0
 #: What a proxy says while the head behind it is away.
 AWAY = frozenset({502, 503, 504})
 
@@ -71,7 +73,20 @@ class JobsClient(JobSubmissionClient):  # type: ignore[misc]
                 runner.run(pieces.aclose())
 
     def nodes(self) -> list[dict[str, float]]:
-        """Return the resources of each node that is up."""
+        """Return the resources of each node that is up; a head that has just started has none.
+
+        Raises:
+            LaunchError: It tells none for ``NODES_S`` seconds, or not how many.
+        """
+        for _ in range(int(NODES_S / PAUSE_S)):
+            found = self._nodes()
+            if found:
+                return found
+            time.sleep(PAUSE_S)
+        remedy = "One that has just started is ready in a moment: try again, or see `ray status`."
+        raise LaunchError(f"Ray at {self._address}", "has no node that is up.", remedy)
+
+    def _nodes(self) -> list[dict[str, float]]:
         answer = self._do_request("GET", "/api/v0/nodes?limit=10000")
         try:
             rows = answer.json()["data"]["result"]["result"]

@@ -127,6 +127,28 @@ def test_a_request_that_changes_something_is_not_made_twice(server: dict[str, An
     assert len(server["asked"]) == 2
 
 
+def nodes_told(*states: str) -> tuple[int, str]:
+    rows = [{"state": state, "resources_total": {"CPU": 4.0}} for state in states]
+    return 200, json.dumps({"data": {"result": {"result": rows}}})
+
+
+def test_a_head_that_has_just_started_is_given_time_for_its_node(
+    server: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kdray.launch import ray_client
+
+    waited: list[float] = []
+    monkeypatch.setattr(ray_client.time, "sleep", waited.append)
+    version = (200, json.dumps({"ray_version": "2.60.0"}))
+    server["answers"] = [version, nodes_told(), nodes_told("DEAD"), nodes_told("DEAD", "ALIVE")]
+    client = ray_client.JobsClient(server["address"], None)
+    assert client.nodes() == [{"CPU": 4.0}]
+    assert len(waited) == 2
+    server["answers"] = [nodes_told()] * 100
+    with pytest.raises(LaunchError, match=r"has no node that is up\. One that has just started"):
+        client.nodes()
+
+
 class Followed:
     """A client whose connections break off, one after the other.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from kdray import parts
 from kdray.errors import JobError
 from kdray.launch.place import Order
 from kdray.plan.read import experiments_of, read_job
@@ -55,6 +56,8 @@ def make_order(
         for field, value in _uris(job):
             is_read = isinstance(job, Service) and field == "registry"
             _check_uri(f"{file}: {field}", value, target, is_read)
+        for field, value in _inputs(job):
+            _check_input(f"{file}: {field}", value, target)
     spec = dump(job.model_dump(mode="json", exclude_unset=True))
     return Order(
         job=job.name,
@@ -183,6 +186,32 @@ def _uris(job: Job) -> Iterator[tuple[str, str]]:
     yield fields[0], _storage(job)
     for uri in _registries(job):
         yield fields[1], uri
+
+
+def _inputs(job: Job) -> Iterator[tuple[str, str]]:
+    """Yield where a job names files that it reads, and their paths or URIs."""
+    for one in () if isinstance(job, Service) else experiments_of(job):
+        source = one.data.source
+        for name in parts.header("data", source.name).constants.get("PLACE", ()):
+            yield f"data.source.params.{name}", str(source.params.get(name) or "")
+        for model in (*one.teachers, *one.students):
+            yield f"weights of {model.id}", "" if model.weights in _NO_FILE else model.weights
+        warm_start = one.search.warm_start or ""
+        yield "search.warm_start", warm_start if "/" in warm_start else ""  # else a job's name
+
+
+#: Weights that are no file.
+_NO_FILE = ("none", "imagenet")
+
+
+def _check_input(where: str, path: str, target: Target) -> None:
+    """Refuse a file that is looked for beside the job file, which is all that is sent."""
+    if path and is_relative(path) and not path.startswith("~"):
+        raise JobError(
+            where,
+            f"{path!r} is relative to a folder of this machine, which {target.name} does not see.",
+            "Only the job file is sent: give the path by which the nodes see it, or a URI.",
+        )
 
 
 def _check_uri(where: str, uri: str, target: Target, is_read: bool = False) -> None:

@@ -28,8 +28,8 @@ def target(
 
 @pytest.mark.parametrize("file", JOBS, ids=lambda file: str(file.relative_to(ROOT)))
 def test_what_is_sent_is_the_job_with_the_targets_folders(file: Path) -> None:
-    variables = re.findall(r"\$\{(\w+)\}", file.read_text(encoding="utf-8"))
-    env = dict.fromkeys(variables, "x")
+    variables = re.findall(r"\$\{(\w+)", file.read_text(encoding="utf-8"))
+    env = dict.fromkeys(variables, "/x")
     order = make_order(file, (), target(), env)
     sent = parse_job(order.spec, "sent", env={})
     assert sent == read_job(file, order.sets, env)
@@ -43,8 +43,8 @@ def test_what_is_sent_is_the_job_with_the_targets_folders(file: Path) -> None:
 
 @pytest.mark.parametrize("file", JOBS, ids=lambda file: str(file.relative_to(ROOT)))
 def test_an_id_fits_the_names_of_kubernetes(file: Path) -> None:
-    variables = re.findall(r"\$\{(\w+)\}", file.read_text(encoding="utf-8"))
-    order = make_order(file, (), target(), dict.fromkeys(variables, "x"))
+    variables = re.findall(r"\$\{(\w+)", file.read_text(encoding="utf-8"))
+    order = make_order(file, (), target(), dict.fromkeys(variables, "/x"))
     assert re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", order.id)
     assert len(order.id) <= 44
 
@@ -88,9 +88,9 @@ def test_a_registry_of_the_target_is_taken() -> None:
 @pytest.mark.parametrize("kind", ["ray", "kubernetes"])
 @pytest.mark.parametrize("file", [QUICKSTART, ROOT / "jobs" / "papers" / "tkd-grid.yaml"])
 def test_a_folder_of_this_machine_is_not_sent_to_a_cluster(kind: str, file: Path) -> None:
-    variables = re.findall(r"\$\{(\w+)\}", file.read_text(encoding="utf-8"))
+    variables = re.findall(r"\$\{(\w+)", file.read_text(encoding="utf-8"))
     with pytest.raises(JobError, match=r"storage\.uri: 'runs' is a folder of this") as failed:
-        make_order(file, (), target(kind, storage=None), dict.fromkeys(variables, "x"))
+        make_order(file, (), target(kind, storage=None), dict.fromkeys(variables, "/x"))
     assert "storage: s3://" in failed.value.remedy
 
 
@@ -136,6 +136,32 @@ def test_a_service_goes_to_kubernetes_only(kind: str) -> None:
     with pytest.raises(JobError, match="is a Service") as failed:
         make_order(SERVICE, (), target(kind))
     assert "kdray serve" in failed.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("data.source", "{name: folder, params: {path: images}}"),
+        (
+            "students",
+            "[{id: tiny, model: {name: timm, params: {arch: resnet18}}, weights: ./w.pth}]",
+        ),
+        ("search.warm_start", "runs/jobs/other"),
+    ],
+)
+def test_files_beside_the_job_file_are_not_seen_by_a_cluster(field: str, value: str) -> None:
+    sets = [f"{field}={value}"]
+    assert make_order(QUICKSTART, sets, find_target("local", {})).sets == tuple(sets)
+    for kind in ("ray", "kubernetes"):
+        with pytest.raises(JobError, match="is relative to a folder of this machine") as failed:
+            make_order(QUICKSTART, sets, target(kind))
+        assert "Only the job file is sent" in failed.value.remedy
+
+
+@pytest.mark.parametrize("path", ["/data/images", "s3://lab/images", "~/images"])
+def test_images_that_the_nodes_may_see_are_named_to_them(path: str) -> None:
+    sets = [f"data.source={{name: folder, params: {{path: {path}}}}}"]
+    assert path in make_order(QUICKSTART, sets, target("ray")).spec
 
 
 def test_the_settings_of_a_uri_stay_at_its_end() -> None:

@@ -9,7 +9,7 @@ import typer
 
 from kdray.errors import JobError, LaunchError
 from kdray.launch.found import STORAGE as DEFAULT
-from kdray.launch.found import asked_target, find, is_file
+from kdray.launch.found import asked_target, find, is_file, job_of
 from kdray.launch.found import resolve as order_of
 from kdray.launch.record import storage_seen
 from kdray.run.journal import read_state
@@ -56,7 +56,7 @@ __all__ = [
     "find_job",
     "is_file",
     "resolve",
-    "storage_of",
+    "with_results",
 ]
 
 
@@ -96,17 +96,26 @@ def resolve(name: str, storage: str | None = None) -> tuple[str, str]:
     return spec.name, storage or experiments_of(spec)[0].storage.uri
 
 
-def storage_of(name: str, to: str | None, storage: str | None) -> str | None:
-    """Return the URI of the storage that holds a job's results; None: the job file's, or ``runs``.
+def with_results(name: str, to: str | None, storage: str | None) -> tuple[str, str | None]:
+    """Return the job or its file, and the URI of the storage that holds its results.
 
     Args:
         name: A job's name, the path of its file, or its id at a place.
         to: The target that was named.
         storage: URI of the storage that was named.
 
+    Returns:
+        The name of the job, or the path as it was given; the URI, or None: the job file's, or
+        ``runs``.
+
     Raises:
         LaunchError: This machine does not see that storage, or the place does not answer.
     """
+    uri = _storage_of(name, to, storage)
+    return name if is_file(name) else job_of(Store(uri or DEFAULT), name), uri
+
+
+def _storage_of(name: str, to: str | None, storage: str | None) -> str | None:
     target = asked_target(to, storage)
     if storage is not None or target is None:
         return storage

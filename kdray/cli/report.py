@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from kdray.cli._jobs import JobOrSpec, StorageUri, To, storage_of
+from kdray.cli._jobs import AnyJob, StorageUri, To, with_results
 from kdray.cli._output import Json, console, print_json
 from kdray.cli._results import find_results, find_suite
 from kdray.errors import StoreError
@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def report(
-        job: JobOrSpec,
+        job: AnyJob,
         to: To = None,
         storage: StorageUri = None,
         out: Annotated[
@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
 
         The file needs nothing beside itself: it can be mailed, archived and printed.
         """
-        name, store, html = _written(job, storage_of(job, to, storage))
+        name, store, html = _written(*with_results(job, to, storage))
         file = f"jobs/{name}/report.html"
         if out is None:
             store.write(file, html)

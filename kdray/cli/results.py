@@ -11,7 +11,7 @@ from rich.console import JustifyMethod
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from kdray.cli._jobs import JobOrSpec, StorageUri, To, storage_of
+from kdray.cli._jobs import AnyJob, StorageUri, To, with_results
 from kdray.cli._output import Json, console, print_json
 from kdray.cli._results import find_results, find_suite, split_of
 from kdray.errors import JobError
@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def results(  # noqa: PLR0913 - one argument for each option
-        job: JobOrSpec,
+        job: AnyJob,
         to: To = None,
         storage: StorageUri = None,
         split: Annotated[
@@ -53,7 +53,7 @@ def register(app: typer.Typer) -> None:
         """
         if as_json + as_csv + as_markdown > 1:
             raise JobError("--json, --csv, --markdown", "exclude each other.", "Give one of them.")
-        storage = storage_of(job, to, storage)
+        job, storage = with_results(job, to, storage)
         suite = find_suite(job, storage)
         if suite is not None:
             _suite(*suite, split, as_json=as_json, as_markdown=as_markdown, as_csv=as_csv)

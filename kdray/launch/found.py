@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -104,7 +106,7 @@ def find(
     target = asked_target(to, storage, env)
     if target is None or isinstance(target.place, Local):
         return _looked(_named(name, storage or (target.storage if target else None)))
-    return _looked(_sent(name, target, storage))
+    return _looked(_sent(name, target, storage, to))
 
 
 def asked_target(
@@ -189,6 +191,24 @@ def unasked(store: Store, job: str, uri: str, kind: str = "") -> Found | None:
     return found or _of_journal(store, uri, job, kind)
 
 
+def job_of(store: Store, name: str) -> str:
+    """Return the name of the job that a name or an id stands for in a storage.
+
+    Args:
+        store: The storage.
+        name: A job's name, or the id under which it was sent; anything else is returned as it is.
+    """
+    id = _ID.fullmatch(name)
+    if id is None or store.exists(f"jobs/{name}"):
+        return name
+    found = (one.order.job for one in launches(store) if one.order.id == id[1])
+    return next(found, name)
+
+
+#: An id: that of an order, and the number of a further try.
+_ID = re.compile(r"([a-z0-9-]+-[0-9a-f]{8})(-[0-9]+)?")
+
+
 def _named(name: str, storage: str | None) -> Found:
     """Return a job by its name or file; the place is the one of its last launch."""
     order = resolve(name, storage)
@@ -240,7 +260,7 @@ def _has_begun(state: Mapping[str, Any] | None, launch: Launch) -> bool:
     return state is not None and state.get("started") != launch.before
 
 
-def _sent(name: str, target: Target, storage: str | None) -> Found:
+def _sent(name: str, target: Target, storage: str | None, to: str | None) -> Found:
     """Return a job at a place that the user named."""
     place = targets.open_place(target)
     order = resolve(name, storage, target)
@@ -260,7 +280,7 @@ def _sent(name: str, target: Target, storage: str | None) -> Found:
     if found is None and store is not None and _is_name(job):
         found = _of_journal(store, uri, job, kind)
     if found is None:
-        raise _unknown(name, place)
+        raise _unknown(name, place, to)
     return replace(found, notes=(*notes, *found.notes))
 
 
@@ -342,9 +362,10 @@ def _is_name(job: str) -> bool:
     return bool(job) and "/" not in job and not job.startswith(".")
 
 
-def _unknown(name: str, place: Place) -> JobError:
+def _unknown(name: str, place: Place, to: str | None) -> JobError:
     close = _close(name, [word for seen in place.jobs() for word in (seen.job, seen.id)])
-    return JobError(name, f"{place.where} knows no such job.", close or "See `kdray jobs --to`.")
+    all_of_them = f"kdray jobs --to {shlex.quote(to)}" if to else "kdray jobs"
+    return JobError(name, f"{place.where} knows no such job.", close or f"See `{all_of_them}`.")
 
 
 def _remedy(store: Store, job: str, uri: str) -> str:

@@ -473,6 +473,8 @@ def test_a_job_that_nobody_knows_is_wrong_usage(
     answer = kdray("status", "tinny", "--to", "lab")
     assert answer.code == 2
     assert "knows no such job. Did you mean 'tiny'?" in answer.err
+    answer = kdray("status", "other", "--to", "lab")
+    assert "knows no such job. See `kdray jobs --to lab`." in answer.err
 
 
 def test_logs_are_those_of_the_driver(kdray: Kdray, cluster: Cluster, lab: Store) -> None:
@@ -563,6 +565,19 @@ def test_results_are_read_from_the_targets_storage(
     answer = kdray("results", "job.yaml", "--to", "lab")
     assert answer.code in (1, 2)
     assert lab.uri in answer.err
+
+
+@pytest.mark.parametrize("more", ["", "-2"])
+def test_results_are_found_by_an_id(
+    kdray: Kdray, cluster: Cluster, lab: Store, drive: Callable[..., None], more: str
+) -> None:
+    submit(kdray)
+    drive(cluster.id)
+    for options in (("--to", "lab"), ("--storage", lab.uri)):
+        for verb in ("results", "report"):
+            answer = kdray(verb, f"{cluster.id}{more}", *options)
+            assert f"{lab.uri}/jobs/tiny: there are no results yet" in answer.err
+    assert "no job 'tiny-00000000' was" in kdray("results", "tiny-00000000", "--to", "lab").err
 
 
 def test_results_that_only_the_cluster_sees_are_told_as_such(

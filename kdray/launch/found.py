@@ -178,7 +178,7 @@ def kept(store: Store, job: str, uri: str, kind: str = "") -> Found | None:
         store: The storage.
         job: Name of the job.
         uri: URI of the storage, as the user wrote it.
-        kind: ``Service``, or empty for any kind.
+        kind: Its kind; empty: any, work before services.
     """
     found = unasked(store, job, uri, kind)
     return None if found is None else _looked(found)
@@ -186,9 +186,15 @@ def kept(store: Store, job: str, uri: str, kind: str = "") -> Found | None:
 
 def unasked(store: Store, job: str, uri: str, kind: str = "") -> Found | None:
     """Return a job by what its storage holds, without asking the place; see ``kept``."""
-    launch = read_launch(store, job, kind)
-    found = _of_launch(store, uri, launch) if launch else None
-    return found or _of_journal(store, uri, job, kind)
+    found = None
+    if kind != "Service":
+        launch = read_launch(store, job, "Experiment")
+        found = _of_launch(store, uri, launch) if launch else None
+        found = found or _of_journal(store, uri, job, kind)
+    if found is not None or kind not in ("", "Service"):
+        return found
+    launch = read_launch(store, job, "Service")
+    return _of_launch(store, uri, launch) if launch else None
 
 
 def job_of(store: Store, name: str) -> str:
@@ -214,7 +220,7 @@ def _named(name: str, storage: str | None) -> Found:
     order = resolve(name, storage)
     job, uri = (order.job, order.storage) if order else (name, storage or STORAGE)
     store = Store(uri)
-    kind = "Service" if order is not None and order.kind == "Service" else ""
+    kind = order.kind if order else ""
     found = unasked(store, job, uri, kind) if _is_name(job) else None
     launch = None if found is not None else _by_id(store, job)
     found = _of_launch(store, uri, launch) if launch is not None else found

@@ -9,7 +9,7 @@ from kdray.errors import LaunchError, StoreError
 from kdray.launch import targets
 from kdray.launch.found import STORAGE, Found, asked_target, unasked
 from kdray.launch.place import Place, Sighting
-from kdray.launch.record import read_launch, storage_seen
+from kdray.launch.record import storage_seen
 from kdray.run.journal import read_state
 from kdray.spec import Target
 from kdray.spec.target import Local
@@ -90,14 +90,13 @@ def _state(found: Found, seen: Sighting) -> dict[str, object] | None:
 def _in(store: Store, uri: str) -> Iterator[Found]:
     """Yield the jobs of a storage, without asking the places where they run."""
     for job in store.list("jobs"):
-        found = unasked(store, job, uri)
+        found = unasked(store, job, uri, "Experiment")
         if found is not None:
             yield found
     for service in store.list("services"):
-        if read_launch(store, service, "Service") is not None:
-            found = unasked(store, service, uri, "Service")
-            if found is not None:
-                yield found
+        found = unasked(store, service, uri, "Service")
+        if found is not None:
+            yield found
 
 
 def _asked(jobs: list[Found]) -> tuple[list[Found], list[str]]:

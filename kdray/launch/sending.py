@@ -122,7 +122,7 @@ def _going(store: Store | None, order: Order, new: bool) -> Found | None:
     if store is None or order.kind == "Service":
         return None
     try:
-        found = kept(store, order.job, order.storage)
+        found = kept(store, order.job, order.storage, order.kind)
     except LaunchError as error:
         if new:
             return None

@@ -13,7 +13,8 @@ import pytest
 from kdray.errors import JobError, LaunchError
 from kdray.launch import fit, targets
 from kdray.launch.place import OVER, Order, Sent, Sighting
-from kdray.launch.record import read_launch
+from kdray.launch.record import launched, read_launch, write_launch
+from kdray.launch.targets import find_target
 from kdray.run.driver import LAUNCH
 from kdray.run.journal import Journal
 from kdray.spec import Target
@@ -364,6 +365,34 @@ def test_work_comes_before_a_service_of_the_same_name(
     (Path(lab.uri) / "jobs" / "tiny" / "launch.json").unlink()
     cluster.seen["tiny"] = Sighting("tiny", "tiny", "running", kind="Service")
     assert kdray("status", "tiny", "--to", "lab").out.startswith("tiny  pending")
+
+
+@pytest.fixture
+def service(kdray: Kdray, cluster: Cluster, lab: Store) -> Sighting:
+    """Return a service of the same name that runs at the cluster, written down as a launch."""
+    order = Order("tiny", "Service", "tiny", "", "ward.yaml", lab.uri)
+    target = find_target("lab")
+    write_launch(lab, launched(target, order, ("tiny", cluster.where), None))
+    cluster.seen["tiny"] = Sighting("tiny", "tiny", "running", kind="Service", storage=lab.uri)
+    return cluster.seen["tiny"]
+
+
+def test_a_service_is_not_in_the_way_of_a_job_of_its_name(
+    kdray: Kdray, cluster: Cluster, lab: Store, service: Sighting
+) -> None:
+    assert submit(kdray).code == 0
+    assert cluster.orders[0].kind == "Experiment"
+
+
+def test_a_job_that_ran_here_and_a_service_of_its_name_are_two(
+    kdray: Kdray, cluster: Cluster, lab: Store, service: Sighting, drive: Callable[..., None]
+) -> None:
+    drive("")
+    found = json.loads(kdray("jobs", "--storage", lab.uri, "--json").out)
+    shown = {one["where"]: one["state"] for one in found}
+    assert shown == {cluster.where: "running", "this machine": "finished"}
+    facts = json.loads(kdray("status", "tiny", "--storage", lab.uri, "--json").out)
+    assert (facts["where"], facts["state"]) == ("this machine", "finished")
 
 
 def test_an_address_of_the_environment_is_written_down(

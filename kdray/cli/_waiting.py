@@ -34,19 +34,20 @@ def await_end(submission: Submission, *, quiet: bool) -> Found:
     try:
         for found in wait(submission):
             shown.show(found)
+            shown.follow(found)
     except KeyboardInterrupt:
         err(f"{found.job} is no longer waited for, and goes on.")
         raise typer.Exit(130) from None
     if not quiet:
-        _conclude(found)
+        _conclude(found, shown.has_followed)
     return found
 
 
-def _conclude(found: Found) -> None:
+def _conclude(found: Found, has_followed: bool) -> None:
     if found.state in ("finished", "running"):
         done = "finished" if found.state == "finished" else "running: it serves"
         console.print(f"{found.job} is {done}.", highlight=False)
-    elif not found.is_here and found.journal is None:
+    elif not found.is_here and found.journal is None and not has_followed:
         for line in _last_lines(found):
             console.print(line, markup=False, highlight=False)
 
@@ -60,7 +61,10 @@ def _last_lines(found: Found) -> list[str]:
 
 
 class _Shown:
-    """Prints what is new of a job: its events as lines, and why it waits."""
+    """Prints what is new of a job: its events as lines, and why it waits.
+
+    Where its storage is not seen, its log is shown instead, once, as it grows.
+    """
 
     def __init__(self, found: Found, quiet: bool) -> None:
         self._quiet = quiet
@@ -71,6 +75,7 @@ class _Shown:
             list(self._teller.lines(event))  # not shown, and needed to know the steps by name
         self._events = len(before)
         self._notes: tuple[str, ...] = ()
+        self.has_followed = False
 
     def show(self, found: Found) -> None:
         """Print what has changed since the last time."""
@@ -87,6 +92,17 @@ class _Shown:
             for line in self._teller.lines(event):
                 console.print(line, markup=False, highlight=False)
         self._events = max(self._events, len(events))
+
+    def follow(self, found: Found) -> None:
+        """Print the log of a job whose events are not seen here, until it ends."""
+        is_service = found.launch is not None and found.launch.order.kind == "Service"
+        is_seen = self._quiet or found.is_here or found.store is not None
+        if is_seen or is_service or self.has_followed or found.state != "running":
+            return
+        self.has_followed = True
+        with suppress(LaunchError):  # the next look tells, if it is more than this log
+            for text in found.place.logs(found.id, follow=True):
+                typer.echo(text, nl=False)
 
     def _say(self, found: Found) -> None:
         said = (found.state, found.reason)

@@ -291,6 +291,20 @@ def test_wait_exits_as_the_job_ends(
         assert answer.out.endswith("tiny is finished.\n")
 
 
+def test_wait_shows_the_log_where_the_storage_is_not_seen(
+    kdray: Kdray, cluster: Cluster, lab: Store
+) -> None:
+    first = Sighting("tiny", "x", "pending", "waits for a GPU.")
+    running, ended = replace(first, state="running", reason=""), replace(first, state="failed")
+    cluster.next = [first, running, running, ended]
+    sets = ("--set", "storage.uri=/nowhere/here", "--set", "promote.registry=/nowhere/models")
+    answer = submit(kdray, "--wait", *sets)
+    assert answer.code == 1
+    assert answer.out.endswith("pending: waits for a GPU.\nrunning\nfrom the driver\n")
+    cluster.next = [running, replace(ended, state="finished")]
+    assert "from the driver" not in submit(kdray, "--wait", "--json", *sets).out
+
+
 def test_wait_believes_what_the_driver_wrote(
     kdray: Kdray, cluster: Cluster, lab: Store, drive: Callable[..., None]
 ) -> None:

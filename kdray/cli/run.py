@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
@@ -15,6 +16,7 @@ from rich.markup import escape
 
 from kdray.cli._output import Json, Sets, SpecFile, console, print_json
 from kdray.plan import experiments_of, read_work
+from kdray.run.driver import LAUNCH
 from kdray.run.output import LOG_TO_STORAGE, Output
 from kdray.spec import Experiment, Suite
 from kdray.store import Store
@@ -61,7 +63,9 @@ def register(app: typer.Typer) -> None:
 
         job = small(job) if smoke else job
         options = [*(f"--set={item}" for item in sets or []), *(["--smoke"] if smoke else [])]
-        command = shlex.join(["kdray", "run", spec, *options])
+        # The file of a driver at a cluster is a copy that nobody can run.
+        sent = os.environ.get(LAUNCH)
+        command = "kdray submit" if sent else shlex.join(["kdray", "run", spec, *options])
         with _kept(job) if log_to_storage else nullcontext():
             _run(job, _Call(spec, command, plain=plain, here=smoke, as_json=as_json))
 

@@ -90,3 +90,21 @@ def test_nobody_asks_for_the_log_of_a_run_by_hand(
     ends(lambda: signal.raise_signal(signal.SIGINT))
     assert kdray("run", "job.yaml").code == 130
     assert not lab.exists("jobs/tiny/log")
+
+
+@pytest.mark.parametrize(
+    ("launch", "command"), [("", "kdray run job.yaml"), ("tiny-1a2b3c4d", "kdray submit")]
+)
+def test_a_driver_at_a_cluster_is_continued_by_sending_its_job_again(
+    kdray: Kdray, lab: Store, monkeypatch: pytest.MonkeyPatch, launch: str, command: str
+) -> None:
+    given: dict[str, object] = {}
+
+    def run_job(*_: object, **facts: object) -> None:
+        given.update(facts)
+        raise RunError("search", "every trial failed.")
+
+    monkeypatch.setattr(jobs, "run_job", run_job)
+    monkeypatch.setenv("KDRAY_LAUNCH", launch)
+    kdray("run", "job.yaml")
+    assert given["command"] == command

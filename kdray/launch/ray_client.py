@@ -170,6 +170,8 @@ def _silent(where: str, cause: str) -> LaunchError:
 def _cause(error: BaseException) -> str:
     """Return the innermost reason of an error of a connection, in the system's words."""
     text = str(error) or repr(error)
+    if "BadStatusLine" in text:  # with the bytes of whatever answered
+        return "what listens there does not speak HTTP"
     found = re.search(r"\[Errno -?\d+\] ([^'\")\]]+)", text)
     if found:
         return found[1].strip().rstrip(".")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -106,6 +107,23 @@ def test_another_server_is_not_taken_for_ray(server: dict[str, Any]) -> None:
     server["answers"] = [(200, "<html>hello</html>")]
     with pytest.raises(LaunchError, match=r"answers \(HTTP 200\), but is not a Ray cluster"):
         RayJobs(cluster(address=server["address"])).jobs()
+
+
+def test_a_port_of_something_else_is_one_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(1024)
+                connection.sendall(b"\x00\x00\x18\x04\x00 no HTTP \r\n")
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        place = RayJobs(cluster(address=f"http://127.0.0.1:{listening.getsockname()[1]}"))
+        with pytest.raises(LaunchError, match=r"what listens there does not speak HTTP\. Is"):
+            place.jobs()
+        thread.join()
 
 
 def test_a_head_that_is_away_for_a_moment_is_asked_again(

@@ -81,3 +81,7 @@ def _pump(mailbox: Any, tell: Tell, stop: threading.Event, interval_s: float) ->
                 tell(event)
     except (ray.exceptions.RayError, RuntimeError):
         pass  # the session ends; events only inform
+    except AttributeError:
+        if ray.is_initialized():
+            raise
+        # It has ended between two calls: Ray's worker loses its parts then.

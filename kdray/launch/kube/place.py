@@ -271,6 +271,7 @@ class KubernetesPlace:
             ended=since(info.get("endTime") or status.get("endTime")) if now in OVER else None,
             exit_code=exit_code(job) if is_job else None,
             storage=_told(job, "kdray/storage"),
+            kind=_told(job, "kdray/kind") or ("Experiment" if is_job else "Service"),
         )
 
 

@@ -66,6 +66,7 @@ def ray_job(order: Order, job: Experiment | Suite, place: Kubernetes) -> dict[st
 def _metadata(order: Order, place: Kubernetes) -> dict[str, Any]:
     """Return the RayJob's metadata; a queued one is admitted by Kueue, which then resumes it."""
     found = metadata(object_name(order), order, place, "job")
+    found["annotations"]["kdray/kind"] = order.kind
     if place.queue:
         found["labels"][QUEUE] = place.queue
         if place.autoscale:

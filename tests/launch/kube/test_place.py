@@ -52,6 +52,7 @@ def test_a_job_is_sent_with_its_file_and_both_are_deleted_together(server: ApiSe
     sent = a_place().submit(an_order())
     assert (sent.attached, sent.seen.id, sent.seen.job) == (False, "tiny-1", "tiny")
     assert (sent.seen.state, sent.seen.storage) == ("pending", "s3://bucket/runs")
+    assert sent.seen.kind == "Experiment"
     (job,), (file,) = server.holds("RayJob"), server.holds("ConfigMap")
     assert file["data"]["job.yaml"] == SPEC
     (owner,) = file["metadata"]["ownerReferences"]
@@ -119,6 +120,13 @@ def test_only_kdrays_jobs_are_listed(server: ApiServer) -> None:
     other["metadata"]["labels"] = {}
     server.put(ray_job("mine"), other)
     assert [job.id for job in a_place().jobs()] == ["mine"]
+
+
+def test_a_job_says_whether_it_is_a_suite_or_a_service(server: ApiServer) -> None:
+    suite, service = ray_job("suite"), ray_job("served")
+    suite["metadata"]["annotations"]["kdray/kind"] = "Suite"
+    server.put(suite, {**service, "kind": "RayService"})
+    assert {job.id: job.kind for job in a_place().jobs()} == {"suite": "Suite", "served": "Service"}
 
 
 def test_the_pods_of_jobs_that_are_over_are_not_asked_for_in_a_list(server: ApiServer) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 from kdray.errors import LaunchError
 from kdray.launch.kube.kinds import DEFINED_BY, KINDS, NEWER, path_of
+from kdray.launch.kube.login import log_in
 from kdray.launch.kube.refusal import is_kind_unknown, refusal
 from kdray.spec.target import Kubernetes
 
@@ -25,8 +23,6 @@ MANAGER = "kdray"
 TIMEOUT_S = (10.0, 30.0)
 #: Seconds without a line after which a followed log is asked for again.
 QUIET_S = 60.0
-#: What a pod's own cluster is called, which no kubeconfig names.
-IN_CLUSTER = "in-cluster"
 
 
 class UnknownKind(LaunchError):
@@ -264,63 +260,11 @@ class Api:
 def connect(place: Kubernetes) -> Api:
     """Return the API server of a target.
 
-    The kubeconfig is that of ``KUBECONFIG`` or ``~/.kube/config``; without one, in a pod, the
-    pod's service account.
-
     Raises:
-        LaunchError: The client is not installed, or there is no such context.
+        LaunchError: As ``log_in``.
     """
-    try:
-        from kubernetes import config
-    except ImportError:
-        raise LaunchError(
-            "kubernetes", "the client is not installed.", "`pip install 'kdray[kubernetes]'`."
-        ) from None
-    files = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
-    there = any(Path(file).expanduser().is_file() for file in files.split(os.pathsep) if file)
-    if not there and place.context is None and "KUBERNETES_SERVICE_HOST" in os.environ:
-        return _from_pod(place)
-    if not there:
-        problem = f"there is no kubeconfig at {files}."
-        raise LaunchError("kubernetes", problem, "Set KUBECONFIG, or log in to the cluster.")
-    try:
-        contexts, current = config.list_kube_config_contexts(files)
-        chosen = _chosen(place.context, contexts, current)
-        client = config.new_client_from_config(files, context=chosen["name"])
-    except config.ConfigException as error:
-        raise LaunchError(files, f"cannot be used: {error}.", "Log in to the cluster.") from None
-    namespace = place.namespace or chosen["context"].get("namespace") or "default"
-    return Api(_patient(client), namespace, str(chosen["name"]))
-
-
-def _from_pod(place: Kubernetes) -> Api:
-    from kubernetes import client, config
-
-    configuration = client.Configuration()
-    config.load_incluster_config(configuration)
-    own = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-    namespace = place.namespace or (own.read_text().strip() if own.exists() else "default")
-    return Api(_patient(client.ApiClient(configuration)), namespace, IN_CLUSTER)
-
-
-def _chosen(
-    wanted: str | None, contexts: Sequence[Mapping[str, Any]], current: Mapping[str, Any]
-) -> Mapping[str, Any]:
-    if wanted is None:
-        return current
-    for context in contexts:
-        if context["name"] == wanted:
-            return context
-    names = [str(context["name"]) for context in contexts]
-    near = difflib.get_close_matches(wanted, names, 1)
-    remedy = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(names) or 'none'}."
-    raise LaunchError("context", f"the kubeconfig has no context {wanted!r}.", remedy)
-
-
-def _patient(client: Any) -> Any:
-    """Have a client try a lost connection once more, rather than urllib3's three times."""
-    client.configuration.retries = 1
-    return type(client)(configuration=client.configuration)
+    client, context, namespace = log_in(place)
+    return Api(client, namespace, context)
 
 
 class _Reading:

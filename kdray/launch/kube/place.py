@@ -10,9 +10,10 @@ from functools import cached_property
 from typing import Any
 
 from kdray.errors import LaunchError
-from kdray.launch.kube.client import IN_CLUSTER, Api, Object, connect
+from kdray.launch.kube.client import Api, Object, connect
 from kdray.launch.kube.facts import gather
 from kdray.launch.kube.leftover import delete_leftovers
+from kdray.launch.kube.login import IN_CLUSTER
 from kdray.launch.kube.logs import read_log
 from kdray.launch.kube.service import service_ready_since, service_reason, service_state
 from kdray.launch.kube.trouble import Facts, exit_code, reason, since, state

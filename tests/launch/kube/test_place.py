@@ -126,7 +126,10 @@ def test_a_job_says_whether_it_is_a_suite_or_a_service(server: ApiServer) -> Non
     suite, service = ray_job("suite"), ray_job("served")
     suite["metadata"]["annotations"]["kdray/kind"] = "Suite"
     server.put(suite, {**service, "kind": "RayService"})
-    assert {job.id: job.kind for job in a_place().jobs()} == {"suite": "Suite", "served": "Service"}
+    assert {job.id: job.kind for job in a_place().jobs()} == {
+        "suite": "Suite",
+        "served": "Service",
+    }
 
 
 def test_the_pods_of_jobs_that_are_over_are_not_asked_for_in_a_list(server: ApiServer) -> None:

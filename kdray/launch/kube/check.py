@@ -11,6 +11,7 @@ from kdray.launch.check import Check
 from kdray.launch.kube.client import Api, Object, UnknownKind, connect
 from kdray.launch.kube.nodes import node_checks
 from kdray.launch.kube.quota import quota_checks
+from kdray.launch.kube.refusal import Forbidden, refusal
 from kdray.launch.kube.rights import rights_checks
 from kdray.launch.kube.trial import trial_checks
 from kdray.spec.target import Kubernetes, SecretKey
@@ -31,6 +32,7 @@ def kubernetes_checks(place: Kubernetes) -> Iterator[Check]:
     try:
         api = connect(place)
         version = api.ask("GET", "/version")
+        number = version.object().get("gitVersion", "?") if version.ok else ""
     except LaunchError as error:
         yield Check("cluster", "fail", f"{error.where}: {error.problem}", error.remedy)
         return
@@ -40,19 +42,16 @@ def kubernetes_checks(place: Kubernetes) -> Iterator[Check]:
         remedy = "Log in again, or name another context in the target."
         yield Check("cluster", "fail", problem, remedy)
         return
-    is_version = version.object().get("gitVersion", "?")
-    yield Check("cluster", "ok", f"{api.where}: {is_version} at {api.server}, client {client}")
-    for look in _LOOKS:
+    yield Check("cluster", "ok", f"{api.where}: {number} at {api.server}, client {client}")
+    for name, look in _LOOKS.items():
         try:
             yield from look(api, place)
         except UnknownKind as error:
-            yield Check(_name(look), "fail", error.problem, error.remedy)
+            yield Check(name, "fail", error.problem, error.remedy)
+        except Forbidden as error:
+            yield Check(name, "note", f"may not be looked at: {error.problem}")
         except LaunchError as error:
-            yield Check(_name(look), "note", f"may not be looked at: {error.problem}")
-
-
-def _name(look: Callable[..., object]) -> str:
-    return look.__name__.strip("_").replace("_", " ").removesuffix(" checks")
+            yield Check(name, "fail", error.problem, error.remedy)
 
 
 def _namespace(api: Api, place: Kubernetes) -> Iterator[Check]:
@@ -71,6 +70,8 @@ def _kuberay(api: Api, place: Kubernetes) -> Iterator[Check]:
     if answer.status == 404:
         yield Check("KubeRay", "fail", "the cluster knows no RayJob", _INSTALL)
         return
+    if not answer.ok:
+        raise refusal(api.where, "read /apis/ray.io/v1", answer.status, answer.body)
     kinds = {str(each["kind"]) for each in answer.object().get("resources") or ()}
     missing = sorted({"RayCluster", "RayJob", "RayService"} - kinds)
     if missing:
@@ -214,18 +215,19 @@ def _priority(api: Api, place: Kubernetes) -> Iterator[Check]:
         yield Check("priority", "ok", place.priority_class)
 
 
-_LOOKS: tuple[Callable[[Api, Kubernetes], Iterator[Check]], ...] = (
-    _namespace,
-    _kuberay,
-    _operator,
-    rights_checks,
-    _service_account,
-    _image,
-    _secrets,
-    _volumes,
-    _queue,
-    _priority,
-    node_checks,
-    quota_checks,
-    trial_checks,
-)
+#: Name of the findings -> what finds them out.
+_LOOKS: dict[str, Callable[[Api, Kubernetes], Iterator[Check]]] = {
+    "namespace": _namespace,
+    "KubeRay": _kuberay,
+    "operator": _operator,
+    "rights": rights_checks,
+    "service account": _service_account,
+    "image": _image,
+    "secret": _secrets,
+    "volume": _volumes,
+    "queue": _queue,
+    "priority": _priority,
+    "nodes": node_checks,
+    "quota": quota_checks,
+    "dry run": trial_checks,
+}

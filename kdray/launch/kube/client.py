@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,9 +48,21 @@ class Answer:
         return 200 <= self.status < 300
 
     def object(self) -> Object:
-        """Return the body as an object."""
-        found: Object = json.loads(self.body)
-        return found
+        """Return the body as an object.
+
+        Raises:
+            LaunchError: It is none: something else answers, such as a proxy's page to log in.
+        """
+        try:
+            found = json.loads(self.body)
+        except ValueError:
+            found = None
+        if isinstance(found, dict):
+            return found
+        begin = " ".join(self.body.split())[:80]
+        problem = f"what answers is no API server of Kubernetes: {begin!r}."
+        remedy = "Log in again, or mend the server in the kubeconfig; see HTTPS_PROXY too."
+        raise LaunchError("kubernetes", problem, remedy)
 
 
 @dataclass(frozen=True)
@@ -271,7 +284,7 @@ class _Reading:
     """Turns what the client raises where there is no answer into errors for users."""
 
     def __init__(self, server: str, context: str) -> None:
-        self._server = server
+        self.server = server
         self._context = context
 
     def __enter__(self) -> None:
@@ -284,14 +297,22 @@ class _Reading:
         if not isinstance(error, HTTPError | ApiException):
             return
         cause = getattr(error, "reason", None) or error
-        text = f"{type(cause).__name__} {cause}"
         where = f"Kubernetes {self._context}"
-        if "SSL" in text or "CERTIFICATE" in text:
-            problem = f"the certificate of {self._server} is not accepted: {cause}."
-            raise LaunchError(where, problem, "Log in to the cluster again.") from None
-        problem = f"the API server {self._server} does not answer: {_plain(cause)}."
-        remedy = "Is the cluster up, and its network (VPN) reachable from here?"
+        problem, remedy = unanswered(self.server, cause)
         raise LaunchError(where, problem, remedy) from None
+
+
+def unanswered(server: str, cause: Any) -> tuple[str, str]:
+    """Return problem and remedy for what kept an API server from answering."""
+    text = f"{type(cause).__name__} {cause}"
+    if "WRONG_VERSION_NUMBER" in text:
+        return f"{server} does not speak HTTPS.", "Mend the server in the kubeconfig."
+    if "SSL" in text or "CERTIFICATE" in text:
+        why = re.sub(r"\[[^]]*\] |certificate verify failed: | \(_ssl\.c:\d+\)", "", str(cause))
+        problem = f"the certificate of {server} is not accepted: {why}."
+        return problem, "Log in to the cluster again, or mend its authority in the kubeconfig."
+    problem = f"the API server {server} does not answer: {_plain(cause)}."
+    return problem, "Is the cluster up, and its network (VPN) reachable from here?"
 
 
 def _plain(cause: Any) -> str:
@@ -302,4 +323,6 @@ def _plain(cause: Any) -> str:
         return "connection refused"
     if "imed out" in text or "imeout" in type(cause).__name__:
         return "timed out"
+    if type(cause).__name__ in ("ProtocolError", "IncompleteRead"):
+        return "the connection was lost"
     return text.rpartition(": ")[2].rstrip(".")

@@ -10,6 +10,10 @@ from typing import Any
 from kdray.errors import LaunchError
 
 
+class Forbidden(LaunchError):
+    """Something may not be done, or may not be done as it was asked."""
+
+
 def meaning(message: str) -> tuple[str, str] | None:
     """Return what a message of the API server or of an event says: problem and remedy.
 
@@ -33,17 +37,16 @@ def refusal(where: str, action: str, status: int, body: str) -> LaunchError:
     Args:
         where: The place, in words.
         action: What was asked for, such as ``create RayJob x``.
-        status: HTTP status.
+        status: HTTP status; 403 makes it ``Forbidden``.
         body: The answer, a Kubernetes ``Status`` as JSON or plain text.
     """
     message = said(body) or f"HTTP status {status}"
+    kind = Forbidden if status == 403 else LaunchError
     known = meaning(message)
     if known:
-        return LaunchError(where, f"cannot {action}: {known[0]}.", known[1])
+        return kind(where, f"cannot {action}: {known[0]}.", known[1])
     problem, remedy = _BY_STATUS.get(status, ("{message}", ""))
-    return LaunchError(
-        where, f"cannot {action}: {problem.format(message=_ended(message))}", remedy
-    )
+    return kind(where, f"cannot {action}: {problem.format(message=_ended(message))}", remedy)
 
 
 def said(body: str) -> str:
@@ -70,12 +73,11 @@ def is_kind_unknown(status: int, body: str) -> bool:
 
 _DOCTOR = "`kdray doctor --to TARGET` lists all that kdray needs there."
 
+_LOG_IN = "Log in to the cluster again, or name another context in the target."
+
 _BY_STATUS = {
     400: ("{message}", "The cluster may have another version of KubeRay: see `kdray doctor`."),
-    401: (
-        "the API server does not accept your credentials.",
-        "Log in again, or name another context in the target.",
-    ),
+    401: ("the API server does not accept your credentials.", _LOG_IN),
     403: ("it is forbidden: {message}", _DOCTOR),
     404: ("{message}", ""),
     409: (
@@ -145,6 +147,8 @@ def _pod_security(found: re.Match[str]) -> tuple[str, str]:
 
 
 def _rights(found: re.Match[str]) -> tuple[str, str]:
+    if found["user"] == "system:anonymous":
+        return "you are not logged in there", _LOG_IN
     what = found["what"] + (f".{found['group']}" if found["group"] else "")
     place = f" in namespace {found['namespace']}" if found["namespace"] else ""
     return f"{found['user']} may not {found['verb']} {what}{place}", _DOCTOR
@@ -192,6 +196,10 @@ def _kind(found: re.Match[str]) -> tuple[str, str]:
     )
 
 
+def _scheme(found: re.Match[str]) -> tuple[str, str]:
+    return "its address begins with http:// and has to with https://", "Mend the kubeconfig."
+
+
 def _conflict(found: re.Match[str]) -> tuple[str, str]:
     what = found["what"].rstrip(".").replace("conflicts with", "conflict with")
     return (
@@ -231,6 +239,7 @@ _MEANINGS: tuple[tuple[str, Callable[[re.Match[str]], tuple[str, str]]], ...] = 
     ),
     (r"unknown field \"(?P<field>[^\"]+)\"", _field),
     (r"\.(?P<field>[^\s:]+): field not declared in schema", _field),
+    (r"HTTP request to an HTTPS server", _scheme),
     (r"no matches for kind \"(?P<kind>\w+)\"|resource type (?P<type>\w+) not found", _kind),
     (r"Apply failed with \d+ conflicts?: (?P<what>.*)$", _conflict),
 )

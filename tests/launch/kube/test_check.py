@@ -129,6 +129,23 @@ def test_what_may_not_be_looked_at_is_a_note(server: ApiServer) -> None:
     assert "may not be looked at" in check.fact
 
 
+@pytest.mark.parametrize("status", [401, 503])
+def test_what_cannot_be_looked_at_fails(server: ApiServer, status: int) -> None:
+    server.answers["GET", "/api/v1/nodes"] = (status, "{}")
+    assert one("nodes").state == "fail"
+
+
+def test_a_page_to_log_in_is_no_cluster(server: ApiServer) -> None:
+    server.answers["GET", ".*"] = (200, "<html>")
+    check = one("cluster")
+    assert (check.state, "no API server of Kubernetes" in check.fact) == ("fail", True)
+
+
+def test_kinds_that_may_not_be_seen_are_not_called_missing(server: ApiServer) -> None:
+    server.answers["GET", "/apis/ray.io/v1"] = (403, "{}")
+    assert one("KubeRay").state == "note"
+
+
 def test_missing_rights_are_listed_by_resource(server: ApiServer) -> None:
     server.denied = {"rayjobs", "events", "ingresses"}
     jobs, reasons, services = found()["rights"]

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from urllib3.exceptions import ConnectTimeoutError, ProtocolError, SSLError
 
 from kdray.errors import LaunchError
-from kdray.launch.kube.client import connect
+from kdray.launch.kube.client import connect, unanswered
 from tests.launch.kube.api_server import ApiServer
 from tests.launch.kube.given import given_place
 from tests.launch.kube.objects import pod, ray_job
@@ -123,3 +124,41 @@ def test_a_server_that_does_not_answer_is_named(
     with pytest.raises(LaunchError, match="does not answer: connection refused") as told:
         connect(given_place()).get("RayJob", "x")
     assert f"http://127.0.0.1:{port}" in told.value.problem
+
+
+def test_a_page_to_log_in_is_no_api_server(server: ApiServer) -> None:
+    server.answers["GET", ".*"] = (200, "<html>\n<title>Sign in</title>")
+    with pytest.raises(LaunchError, match=r"no API server of Kubernetes: '<html> <title>Sign in"):
+        connect(given_place()).get("RayJob", "x")
+
+
+def test_https_where_only_http_is_spoken_is_told(server: ApiServer, tmp_path: Path) -> None:
+    path = server.kubeconfig(tmp_path)
+    path.write_text(path.read_text().replace("http://", "https://"))
+    with pytest.raises(LaunchError, match="does not speak HTTPS"):
+        connect(given_place()).get("RayJob", "x")
+
+
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [
+        (
+            SSLError(
+                "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed "
+                "certificate in certificate chain (_ssl.c:1006)"
+            ),
+            "the certificate of https://x is not accepted: self-signed certificate in "
+            "certificate chain.",
+        ),
+        (
+            ProtocolError("Connection aborted.", ConnectionResetError(104, "reset by peer")),
+            "the API server https://x does not answer: the connection was lost.",
+        ),
+        (
+            ConnectTimeoutError(None, "Connection to x timed out. (connect timeout=10.0)"),
+            "the API server https://x does not answer: timed out.",
+        ),
+    ],
+)
+def test_what_keeps_a_server_from_answering_is_told(cause: Exception, said: str) -> None:
+    assert unanswered("https://x", cause)[0] == said

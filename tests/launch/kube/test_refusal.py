@@ -40,6 +40,15 @@ def status(message: str, code: int = 403, **details: str) -> str:
             "alice may not patch rayjobs.ray.io in namespace lab",
         ),
         (
+            'rayjobs.ray.io is forbidden: User "system:anonymous" cannot list resource "rayjobs" '
+            'in API group "ray.io" in the namespace "lab"',
+            "you are not logged in there",
+        ),
+        (
+            "Client sent an HTTP request to an HTTPS server.",
+            "its address begins with http:// and has to with https://",
+        ),
+        (
             'pods is forbidden: User "alice" cannot list resource "pods" in API group "" at the '
             "cluster scope",
             "alice may not list pods",

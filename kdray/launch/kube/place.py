@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from kdray.errors import LaunchError
 from kdray.launch.kube.client import Api, Object, connect
@@ -15,11 +16,14 @@ from kdray.launch.kube.facts import gather
 from kdray.launch.kube.leftover import delete_leftovers
 from kdray.launch.kube.login import IN_CLUSTER
 from kdray.launch.kube.logs import read_log
+from kdray.launch.kube.refusal import Forbidden
 from kdray.launch.kube.service import service_ready_since, service_reason, service_state
 from kdray.launch.kube.trouble import Facts, exit_code, reason, since, state
 from kdray.launch.place import OVER, Order, Sent, Sighting
 from kdray.spec import parse_job
 from kdray.spec.target import Kubernetes, Target
+
+T = TypeVar("T")
 
 #: Kinds of what kdray applies for a job of its own.
 _KINDS = ("RayJob", "RayService")
@@ -98,7 +102,9 @@ class KubernetesPlace:
         Raises:
             LaunchError: The cluster does not answer or refuses.
         """
-        found = [job for kind in _KINDS for job in self._list(kind)]
+        found = [job for jobs in self._each(self._list) for job in jobs]
+        if not found:
+            self._namespace()
         found.sort(key=lambda job: str(job["metadata"].get("creationTimestamp")), reverse=True)
         # Of the many that are over, what their own record says is enough.
         return [self._seen(job, closely=self._state(job) not in OVER) for job in found]
@@ -149,7 +155,7 @@ class KubernetesPlace:
         if tell:
             tell(f"deleted {job['kind']} {id}, waiting up to {wait_s:.0f} s for its pods")
         end = self._clock() + wait_s
-        while (left := self._find(id)) is not None or self._pods(id):
+        while (left := self._find(id)) is not None or self._pods_seen(id):
             if self._clock() < end:
                 self._pause(_LOOK_S)
             elif left is None:
@@ -196,7 +202,9 @@ class KubernetesPlace:
                     self.api.apply(_owned(manifest, job))
         except LaunchError:
             for manifest in reversed(made):
-                self.api.delete(manifest["kind"], manifest["metadata"]["name"])
+                # Why it was refused counts more than what could not be taken back.
+                with suppress(LaunchError):
+                    self.api.delete(manifest["kind"], manifest["metadata"]["name"])
             raise
         return job
 
@@ -228,11 +236,32 @@ class KubernetesPlace:
         return [{**job, "kind": kind} for job in self.api.list(kind, labels=_MINE)]
 
     def _find(self, id: str) -> Object | None:
+        return next(filter(None, self._each(lambda kind: self.api.get(kind, id))), None)
+
+    def _each(self, read: Callable[[str], T]) -> Iterator[T]:
+        """Yield what is read of jobs and of services; a user may have rights for one of them."""
+        refused: list[Forbidden] = []
         for kind in _KINDS:
-            job = self.api.get(kind, id)
-            if job is not None:
-                return job
-        return None
+            try:
+                yield read(kind)
+            except Forbidden as error:
+                refused.append(error)
+        if len(refused) == len(_KINDS):
+            raise refused[0]
+
+    def _namespace(self) -> None:
+        """Refuse a namespace that is not there: it looks like one without jobs."""
+        try:
+            found = self.api.get("Namespace", self.api.namespace)
+        except Forbidden:
+            return
+        if found is None:
+            raise LaunchError(
+                self.where,
+                f"there is no namespace {self.api.namespace}.",
+                "Name another in the target, or have it made: `kubectl create namespace "
+                f"{self.api.namespace}`.",
+            )
 
     def _needed(self, id: str) -> Object:
         job = self._find(id)
@@ -243,6 +272,12 @@ class KubernetesPlace:
 
     def _pods(self, id: str) -> list[Object]:
         return self.api.list("Pod", labels=f"app.kubernetes.io/instance={id}")
+
+    def _pods_seen(self, id: str) -> list[Object]:
+        try:
+            return self._pods(id)
+        except Forbidden:
+            return []
 
     def _state(self, job: Object) -> Any:
         return state(job) if job["kind"] == "RayJob" else service_state(job)

@@ -104,6 +104,13 @@ def test_a_refused_job_leaves_nothing_behind(server: ApiServer) -> None:
     assert server.holds("ConfigMap") == []
 
 
+def test_what_cannot_be_taken_back_does_not_hide_the_refusal(server: ApiServer) -> None:
+    server.answers["PATCH", ".*/rayjobs/.*"] = (422, json.dumps({"message": "no such thing"}))
+    server.answers["DELETE", ".*"] = (403, json.dumps({"message": "you may not delete"}))
+    with pytest.raises(LaunchError, match="refuses it: no such thing"):
+        a_place().submit(an_order())
+
+
 def test_a_file_that_was_there_stays_when_the_job_is_refused(server: ApiServer) -> None:
     place = a_place()
     place.submit(an_order())
@@ -182,6 +189,35 @@ def test_what_may_not_be_read_is_left_out(server: ApiServer) -> None:
     assert seen.state == "pending"
 
 
+@pytest.mark.parametrize("kind", ["rayjobs", "rayservices"])
+def test_rights_for_jobs_or_for_services_are_enough_to_look(server: ApiServer, kind: str) -> None:
+    server.put(ray_job("work"), {**ray_job("ward"), "kind": "RayService"})
+    server.answers["GET", rf".*/{kind}(/.*)?"] = (403, "{}")
+    place = a_place()
+    (seen,) = place.jobs()
+    assert place.look(seen.id) is not None
+    assert place.look("nothing") is None
+
+
+def test_without_any_rights_looking_is_refused(server: ApiServer) -> None:
+    server.answers["GET", r".*/ray\w+(/.*)?"] = (403, "{}")
+    with pytest.raises(LaunchError, match="cannot list RayJobs: it is forbidden"):
+        a_place().jobs()
+    with pytest.raises(LaunchError, match="cannot read RayJob x: it is forbidden"):
+        a_place().look("x")
+
+
+def test_a_namespace_that_is_not_there_is_not_one_without_jobs(server: ApiServer) -> None:
+    place = a_place()
+    with pytest.raises(LaunchError, match="there is no namespace lab"):
+        place.jobs()
+    server.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "lab"}})
+    assert place.jobs() == []
+    server.objects = {}
+    server.answers["GET", "/api/v1/namespaces/lab"] = (403, "{}")
+    assert place.jobs() == []
+
+
 def test_an_unknown_job_is_none_and_has_no_log(server: ApiServer) -> None:
     place = a_place()
     assert place.look("nothing") is None
@@ -201,6 +237,12 @@ def test_stopping_deletes_the_job_and_waits_for_its_pods(server: ApiServer) -> N
     place = a_place(Clock(leave))
     assert place.stop("tiny-1", 60, told.append).startswith("tiny-1 is stopped.")
     assert told == ["deleted RayJob tiny-1, waiting up to 60 s for its pods"]
+
+
+def test_a_job_is_stopped_without_the_right_to_see_pods(server: ApiServer) -> None:
+    server.put(ray_job(jobDeploymentStatus="Running"))
+    server.answers["GET", ".*/pods"] = (403, "{}")
+    assert a_place().stop("tiny-1", 60).startswith("tiny-1 is stopped.")
 
 
 def test_pods_that_take_longer_are_told(server: ApiServer) -> None:

@@ -58,7 +58,8 @@ def send(order: Order, target: Target, new: bool = False) -> Submission:
         return Submission(sent, _found_here(place, sent, order))
     before = _state(store, order)
     sent = place.submit(order, new)
-    same = before is not None and before.get("launch") == sent.seen.id
+    # A job that was stopped and is sent again may have its id once more.
+    same = sent.attached and before is not None and before.get("launch") == sent.seen.id
     begun = None if before is None or same else before.get("started")
     launch = launched(targets.pinned(target, place), order, (sent.seen.id, place.where), begun)
     if going is not None and new and not sent.attached:

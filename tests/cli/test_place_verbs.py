@@ -228,6 +228,31 @@ def test_an_ended_job_goes_on_from_its_storage(
     assert cluster.id.endswith("-2")
 
 
+def test_a_new_run_under_the_id_of_a_stopped_one_is_not_taken_for_it(
+    kdray: Kdray,
+    cluster: Cluster,
+    lab: Store,
+    drive: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    submit(kdray)
+    id = cluster.id
+    drive(id, "job_stopped")
+    cluster.seen.clear()  # Kubernetes: stopping deletes the record
+    real = cluster.submit
+
+    def fails(order: Order, new: bool = False) -> Sent:
+        sent = real(order, new)
+        cluster.becomes(state="failed", reason="the image cannot be pulled.")
+        return sent
+
+    monkeypatch.setattr(cluster, "submit", fails)
+    answer = submit(kdray, "--wait")
+    assert cluster.id == id
+    assert answer.code == 1
+    assert "tiny: failed. the image cannot be pulled." in answer.err
+
+
 def test_what_can_never_be_scheduled_is_not_sent(
     kdray: Kdray, cluster: Cluster, lab: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

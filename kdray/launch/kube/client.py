@@ -201,7 +201,8 @@ class Api:
             query: Further words of the request, such as ``follow``.
 
         Raises:
-            LaunchError: The log cannot be read; ``follow`` ends silently when the connection does.
+            LaunchError: The log cannot be read. A pod that has just gone has none, and ``follow``
+                ends silently when the connection does.
         """
         from urllib3.exceptions import HTTPError
 
@@ -210,6 +211,8 @@ class Api:
             response = self._send("GET", f"{self.path('Pod', pod)}/log", query)
             if response.status != 200:
                 body = response.read().decode(errors="replace")
+                if response.status == 404:
+                    return
                 raise refusal(self.where, f"read the log of pod {pod}", response.status, body)
         try:
             yield from response.response.stream(2**16)

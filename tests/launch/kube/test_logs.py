@@ -84,6 +84,12 @@ def test_a_log_is_asked_for_from_the_last_line_on(server: ApiServer) -> None:
     assert "follow" not in asked[1]
 
 
+def test_a_pod_that_goes_between_two_questions_ends_nothing(server: ApiServer) -> None:
+    server.logs["s2"] = [[line(9, "second try")]]
+    pods = [[submitter("s1")], [submitter("s2")]]
+    assert read(pods, [False, False, True]) == ["second try\n"]
+
+
 def test_without_pods_there_is_nothing_to_read(server: ApiServer) -> None:
     assert read([[]], [True]) == []
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 from kdray.errors import LaunchError
 from kdray.launch.kube.client import Api, Object
 from kdray.launch.kube.labels import QUEUE
+from kdray.launch.kube.refusal import Forbidden
 from kdray.launch.kube.trouble import Facts, clusters, names
 
 T = TypeVar("T")
@@ -48,11 +49,17 @@ def gather(api: Api, job: Object, now: float) -> Facts:
 
 
 def _workload(api: Api, job: Object) -> Object | None:
-    """Return Kueue's Workload of a job that is queued, or None."""
+    """Return Kueue's Workload of a job that is queued, or None; empty: it may not be read."""
     metadata = job["metadata"]
     if QUEUE not in (metadata.get("labels") or {}):
         return None
-    for workload in _allowed(partial(api.list, "Workload"), list[Object]()):
+    try:
+        workloads = api.list("Workload")
+    except Forbidden:
+        return {}
+    except LaunchError:
+        return None
+    for workload in workloads:
         owners = workload["metadata"].get("ownerReferences") or ()
         if any(owner.get("uid") == metadata.get("uid") for owner in owners):
             return workload

@@ -21,12 +21,12 @@ _PULL = {
 #: Words of a failed pull -> what they mean; the first that is found.
 _PULL_CAUSES = (
     (
-        r"unauthorized|authentication|denied|401|403|no basic auth",
+        r"unauthorized|authentication|denied|\b40[13]\b|no basic auth",
         "the registry refuses it: name a Secret with its credentials in pull_secrets, or mend the "
         "image's name",
     ),
     (
-        r"not found|manifest unknown|does not exist|404",
+        r"not found|manifest unknown|does not exist|\b404\b",
         "the registry has no such image: mend `image` in the target, or push it",
     ),
     (

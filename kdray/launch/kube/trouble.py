@@ -35,7 +35,7 @@ class Facts:
         clusters: The RayClusters of its current try, or of a service.
         pods: Of those clusters, and what submits the job.
         events: Of the job, its cluster and its pods.
-        workload: Kueue's, where the job is queued.
+        workload: Kueue's, where the job is queued; empty: it may not be read.
     """
 
     job: Object
@@ -57,7 +57,9 @@ def state(job: Object) -> State:
         return _STATES[deployment]
     if "deletionTimestamp" in job["metadata"]:
         return "stopped"
-    return "running" if deployment == "Running" and ray == "RUNNING" else "pending"
+    # Ray may have ended the driver already where the operator still waits for the submitter.
+    begun = ray not in ("", "PENDING")
+    return "running" if deployment == "Running" and begun else "pending"
 
 
 def exit_code(job: Object) -> int | None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from kdray.errors import LaunchError
+from kdray.launch.kube.labels import QUEUE
 from kdray.launch.kube.place import KubernetesPlace
 from kdray.launch.place import Order
 from kdray.launch.targets import open_place, pinned
@@ -179,6 +180,16 @@ def test_pods_of_an_earlier_try_give_no_reason(server: ApiServer) -> None:
     seen = a_place().look("tiny-1")
     assert seen is not None
     assert seen.reason == ""
+
+
+def test_a_queue_that_may_not_be_looked_at_is_not_called_missing(server: ApiServer) -> None:
+    job = ray_job(jobDeploymentStatus="Suspended", spec={"suspend": True})
+    job["metadata"]["labels"][QUEUE] = "team"
+    server.put(job)
+    server.answers["GET", ".*/workloads"] = (403, "{}")
+    seen = a_place().look("tiny-1")
+    assert seen is not None
+    assert seen.reason == "It waits in queue team."
 
 
 def test_what_may_not_be_read_is_left_out(server: ApiServer) -> None:

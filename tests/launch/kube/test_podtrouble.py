@@ -86,6 +86,10 @@ def test_a_gated_pod_waits_in_a_queue() -> None:
             "a Secret",
         ),
         (
+            {"reason": "ErrImagePull", "message": "kdray@sha256:a4031f: not found"},
+            "the image reg.example.org/kdray:1 cannot be pulled: the registry has no such image",
+        ),
+        (
             {"reason": "ErrImagePull", "message": "dial tcp: lookup reg: no such host"},
             "the image reg.example.org/kdray:1 cannot be pulled: the nodes cannot reach",
         ),

@@ -20,6 +20,7 @@ ENDED = "Job entrypoint command failed with exit code {}, last available logs (t
         ({"jobDeploymentStatus": "Initializing"}, "pending"),
         ({"jobDeploymentStatus": "Running", "jobStatus": "PENDING"}, "pending"),
         (RUNNING, "running"),
+        ({"jobDeploymentStatus": "Running", "jobStatus": "SUCCEEDED"}, "running"),
         ({"jobDeploymentStatus": "Complete", "jobStatus": "SUCCEEDED"}, "finished"),
         ({"jobDeploymentStatus": "Complete", "jobStatus": "STOPPED"}, "stopped"),
         (FAILED, "failed"),

@@ -19,9 +19,14 @@ FOR_SERVICES = {
     ("ray.io", "rayservices"): ("get", "list", "create", "patch", "delete"),
     ("", "services"): ("get", "create", "patch", "delete"),
     ("networking.k8s.io", "networkpolicies"): ("get", "create", "patch", "delete"),
-    ("networking.k8s.io", "ingresses"): ("get", "create", "patch", "delete"),
-    ("policy", "poddisruptionbudgets"): ("get", "create", "patch", "delete"),
+    # Listed to find what a changed service has no more.
+    ("networking.k8s.io", "ingresses"): ("get", "list", "create", "patch", "delete"),
+    ("policy", "poddisruptionbudgets"): ("get", "list", "create", "patch", "delete"),
 }
+_ROUTES = {
+    ("gateway.networking.k8s.io", "httproutes"): ("get", "list", "create", "patch", "delete")
+}
+_QUEUES = {("kueue.x-k8s.io", "workloads"): ("list",)}
 #: What reasons and logs are read from.
 FOR_REASONS = {
     ("ray.io", "rayclusters"): ("get",),
@@ -39,11 +44,13 @@ def rights_checks(api: Api, place: Kubernetes) -> Iterator[Check]:
         yield Check("rights", "fail", f"you may not {'; '.join(jobs)}", _REMEDY)
     else:
         yield Check("rights", "ok", "you may submit, list and stop jobs")
-    reasons = _missing(api, FOR_REASONS)
+    reasons = _missing(api, FOR_REASONS | (_QUEUES if place.queue else {}))
     if reasons:
         fact = f"you may not {'; '.join(reasons)}: logs and reasons of failures are not told"
         yield Check("rights", "warn", fact, _REMEDY)
-    services = _missing(api, FOR_SERVICES)
+    route = place.serving.route
+    is_gateway = route is not None and route.kind == "gateway"
+    services = _missing(api, FOR_SERVICES | (_ROUTES if is_gateway else {}))
     if services:
         yield Check("rights", "note", f"no services: you may not {'; '.join(services)}")
 

@@ -155,6 +155,17 @@ def test_missing_rights_are_listed_by_resource(server: ApiServer) -> None:
     assert "ingresses.networking.k8s.io" in services.fact
 
 
+def test_rights_are_asked_for_what_the_target_uses(server: ApiServer) -> None:
+    server.put(thing("LocalQueue", "team", "kueue.x-k8s.io/v1beta1"))
+    server.denied = {"workloads", "httproutes"}
+    assert {check.state for check in found()["rights"]} == {"ok"}
+    route = {"kind": "gateway", "host": "a.org", "class_name": "outside"}
+    jobs, reasons, services = found(queue="team", serving={"route": route})["rights"]
+    assert jobs.state == "ok"
+    assert reasons.fact.startswith("you may not list workloads.kueue.x-k8s.io: ")
+    assert "httproutes.gateway.networking.k8s.io" in services.fact
+
+
 def secret(name: str, *keys: str) -> Object:
     return thing("Secret", name, data={key: base64.b64encode(b"x").decode() for key in keys})
 

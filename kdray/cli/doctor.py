@@ -12,7 +12,10 @@ from rich.text import Text
 from kdray.cli._checks import checks, storage_check
 from kdray.cli._jobs import DEFAULT, To
 from kdray.cli._output import Json, console, print_json
+from kdray.errors import JobError
 from kdray.launch.check import Check, place_checks
+from kdray.launch.order import check_uri
+from kdray.launch.record import storage_seen
 from kdray.launch.targets import find_target
 from kdray.spec.target import Local, Target
 
@@ -68,6 +71,15 @@ def _of_place(target: Target, storage: str | None) -> Iterator[Check]:
     uri = storage or target.storage
     if uri is None:
         fact = "the target names none: jobs have to give a URI that all nodes see"
+        yield Check("storage", "note", fact)
+        return
+    try:
+        check_uri("storage", uri, target)
+    except JobError as error:
+        yield Check("storage", "fail", error.problem, error.remedy)
+        return
+    if storage_seen(uri, target) is None:
+        fact = f"{uri} is a folder of the cluster's nodes, which this machine does not see"
         yield Check("storage", "note", fact)
     else:
         yield storage_check(uri)

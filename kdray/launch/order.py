@@ -55,7 +55,7 @@ def make_order(
     if not isinstance(target.place, Local):
         for field, value in _uris(job):
             is_read = isinstance(job, Service) and field == "registry"
-            _check_uri(f"{file}: {field}", value, target, is_read)
+            check_uri(f"{file}: {field}", value, target, is_read)
         for field, value in _inputs(job):
             _check_input(f"{file}: {field}", value, target)
     spec = dump(job.model_dump(mode="json", exclude_unset=True))
@@ -214,7 +214,7 @@ def _check_input(where: str, path: str, target: Target) -> None:
         )
 
 
-def _check_uri(where: str, uri: str, target: Target, is_read: bool = False) -> None:
+def check_uri(where: str, uri: str, target: Target, is_read: bool = False) -> None:
     """Refuse secrets, which would be shown by the place, and folders that pods do not mount."""
     parts = urlsplit(uri)
     shown = uri.partition("?")[0]

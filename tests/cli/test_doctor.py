@@ -90,9 +90,27 @@ def test_a_cluster_is_looked_at_instead_of_this_machine(
     assert answer.code == 1  # no namespace
     words = [line.split()[:2] for line in answer.out.splitlines() if not line.startswith(" ")]
     assert words[:2] == [["ok", "cluster"], ["fail", "namespace"]]
-    assert words[-1] == ["ok", "storage"]
+    assert words[-1] == ["fail", "storage"]
     assert ["ok", "python"] not in words
     assert "kubectl create namespace lab" in answer.out
+    assert "is on no volume of the target" in " ".join(answer.out.split())
+
+
+def test_a_folder_of_the_nodes_is_not_made_on_this_machine(
+    kdray: Kdray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    volume = f"volumes: [{{claim: data, path: {tmp_path}, read_only: false}}]"
+    target = TARGET.format(storage=tmp_path / "results").replace(
+        "lab, image", f"lab, {volume}, image"
+    )
+    (tmp_path / "lab.yaml").write_text(target)
+    checks = json.loads(kdray("doctor", "--to", "./lab.yaml", "--json").out)
+    assert [check["state"] for check in checks if check["name"] == "storage"] == ["note"]
+    assert not (tmp_path / "results").exists()
+    (tmp_path / "results").mkdir()
+    checks = json.loads(kdray("doctor", "--to", "./lab.yaml", "--json").out)
+    assert [check["state"] for check in checks if check["name"] == "storage"] == ["ok"]
 
 
 def test_a_cluster_that_does_not_answer_fails_and_storage_is_still_looked_at(

@@ -9,13 +9,16 @@ from kdray.launch.check import Check
 from kdray.launch.kube.client import Api
 from kdray.spec.target import Kubernetes
 
+#: API group and resource -> verbs.
+Needed = dict[tuple[str, str], tuple[str, ...]]
+
 #: What jobs take: API group, resource -> verbs.
-FOR_JOBS = {
+FOR_JOBS: Needed = {
     ("ray.io", "rayjobs"): ("get", "list", "create", "patch", "delete"),
     ("", "configmaps"): ("get", "create", "patch", "delete"),
 }
 #: What services take beside.
-FOR_SERVICES = {
+FOR_SERVICES: Needed = {
     ("ray.io", "rayservices"): ("get", "list", "create", "patch", "delete"),
     ("", "services"): ("get", "create", "patch", "delete"),
     ("networking.k8s.io", "networkpolicies"): ("get", "create", "patch", "delete"),
@@ -23,12 +26,12 @@ FOR_SERVICES = {
     ("networking.k8s.io", "ingresses"): ("get", "list", "create", "patch", "delete"),
     ("policy", "poddisruptionbudgets"): ("get", "list", "create", "patch", "delete"),
 }
-_ROUTES = {
+_ROUTES: Needed = {
     ("gateway.networking.k8s.io", "httproutes"): ("get", "list", "create", "patch", "delete")
 }
-_QUEUES = {("kueue.x-k8s.io", "workloads"): ("list",)}
+_QUEUES: Needed = {("kueue.x-k8s.io", "workloads"): ("list",)}
 #: What reasons and logs are read from.
-FOR_REASONS = {
+FOR_REASONS: Needed = {
     ("ray.io", "rayclusters"): ("get",),
     ("", "pods"): ("list",),
     ("", "pods/log"): ("get",),

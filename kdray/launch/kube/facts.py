@@ -45,7 +45,15 @@ def gather(api: Api, job: Object, now: float) -> Facts:
             partial(api.list, "Event", fields=f"involvedObject.name={each}"), list[Object]()
         )
     ]
+    events = [event for event in events if not _is_of_namesake(event, job)]
     return Facts(job, now, facts.clusters, facts.pods, tuple(events), facts.workload)
+
+
+def _is_of_namesake(event: Object, job: Object) -> bool:
+    """Return whether an event tells of a deleted job of the same name: events stay for an hour."""
+    of = event.get("involvedObject") or {}
+    is_named = of.get("name") == job["metadata"]["name"]
+    return is_named and of.get("uid") not in (None, job["metadata"].get("uid"))
 
 
 def _workload(api: Api, job: Object) -> Object | None:

@@ -229,6 +229,17 @@ def test_a_namespace_that_is_not_there_is_not_one_without_jobs(server: ApiServer
     assert place.jobs() == []
 
 
+def test_events_of_a_deleted_job_of_the_same_name_give_no_reason(server: ApiServer) -> None:
+    old = event("tiny-1", "FailedToCreateRayCluster", "no room for it")
+    server.put(ray_job(jobDeploymentStatus="Initializing"), old)
+    place = a_place()
+    for uid, reason in (("uid-tiny-1", "no room for it."), ("uid-before", "")):
+        old["involvedObject"]["uid"] = uid
+        seen = place.look("tiny-1")
+        assert seen is not None
+        assert seen.reason == reason
+
+
 def test_an_unknown_job_is_none_and_has_no_log(server: ApiServer) -> None:
     place = a_place()
     assert place.look("nothing") is None

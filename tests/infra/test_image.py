@@ -73,6 +73,16 @@ def test_stages_are_copied_from_only_once_they_are_there() -> None:
     assert {"cpu", "gpu"} <= known
 
 
+def test_kdray_is_the_last_layer_so_that_its_change_leaves_those_of_its_packages() -> None:
+    """Docker keeps the layers before the first that changes."""
+    for stage in ("gpu", "cpu"):
+        _, _, rest = "\n".join(INSTRUCTIONS).partition(f"FROM base AS {stage}\n")
+        last = re.findall(r"^COPY --from=(\S+)", rest.partition("\nFROM ")[0], re.MULTILINE)
+        assert last == [f"build-{stage}", "own"]
+        _, _, build = "\n".join(INSTRUCTIONS).partition(f"FROM build AS build-{stage}\n")
+        assert "COPY" not in build.partition("\nFROM ")[0]  # nothing of this repository's code
+
+
 def test_it_runs_as_the_user_that_pods_have() -> None:
     from kdray.launch.kube.pods import USER
     from kdray.spec.target import HOME

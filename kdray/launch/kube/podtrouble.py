@@ -143,11 +143,9 @@ def _no_node(message: str, pod: Object) -> str:
     parts = [said for said in _parts(why, pod) if said]
     if not parts:
         return f"no node takes it: {why.strip().rstrip('.') or 'the scheduler gives no reason'}"
-    number = total[1] if total else "1"
-    begin = (
-        f"none of {number} nodes can take it" if number != "1" else "the only node cannot take it"
-    )
-    return f"{begin}: {'; '.join(parts)}"
+    if total is None or total[1] == "1":
+        return "the only node " + "; it ".join(part.removeprefix("1 ") for part in parts)
+    return f"none of {total[1]} nodes can take it: {'; '.join(parts)}"
 
 
 def _parts(why: str, pod: Object) -> Iterator[str]:

@@ -24,8 +24,8 @@ def test_a_pod_that_runs_has_no_trouble() -> None:
         ),
         (
             "0/1 nodes are available: 1 Insufficient cpu, 1 Insufficient memory. no new claims",
-            "the only node cannot take it: 1 has too little cpu left (2 asked for); 1 has too "
-            "little memory left (4Gi asked for)",
+            "the only node has too little cpu left (2 asked for); it has too little memory left "
+            "(4Gi asked for)",
         ),
         (
             "0/2 nodes are available: 2 node(s) had untolerated taint {gpu: only}. preemption: 0",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,6 +24,9 @@ from kdray.run.tell import Teller
 from kdray.run.warm import warm_start_hash
 from kdray.spec import Experiment, Suite
 from kdray.store import Store
+
+#: Seconds in which a stopped job's work ends by itself; its longest wait for Ray is shorter.
+_PATIENCE_S = 15.0
 
 
 def plan_job(job: Experiment) -> Plan:
@@ -214,30 +218,41 @@ def _interruptible(
     """
     failure: list[BaseException] = []
     found: list[dict[str, Any]] = []
+    ended = threading.Event()  # `join` takes a thread for ended once Ctrl-C has come in it
 
     def body() -> None:
         try:
             found.extend(work())
         except BaseException as error:
             failure.append(error)
+        finally:
+            ended.set()
 
     thread = threading.Thread(target=body, name="kdray-run", daemon=True)
     try:
         thread.start()
-        while thread.is_alive():
-            thread.join(0.2)
+        while not ended.wait(0.2):
+            pass
     except KeyboardInterrupt:
         try:
-            journal.stop()  # first: Ray may end this process, whose other threads still use it
+            journal.stop()
         finally:
-            _end_session()
+            _end(thread, ended)
         raise Stopped("", "Stopped.", "Run the same command again to continue.") from None
     if failure:
         raise failure[0]
     return found
 
 
-def _end_session() -> None:
+def _end(thread: threading.Thread, ended: threading.Event) -> None:
+    """End the work as if Ctrl-C had reached its own thread, and then the session.
+
+    In that order: Ray ends a process of which a thread asks for something after the session, with
+    an exit code of its own. What does not end in time is left to that.
+    """
+    stop = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    stop(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(KeyboardInterrupt))
+    ended.wait(_PATIENCE_S)
     ray = sys.modules.get("ray")  # a trial run does not import it
     if ray is not None and ray.is_initialized():
         ray.shutdown()

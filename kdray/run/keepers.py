@@ -9,7 +9,7 @@ from typing import Any
 import ray
 
 from kdray.errors import RunError
-from kdray.run.session import RayWorkers, up, value_of
+from kdray.run.session import RayWorkers, first_of, up, value_of
 from kdray.run.shares import Share, keepers_on
 from kdray.spec.experiment import Resources
 
@@ -116,10 +116,10 @@ class _Crew:
 
     def next(self) -> tuple[int | None, Any]:
         """Wait for a keeper to be free; return the number of its call, and the answer."""
-        done, _ = ray.wait(list(self._waiting), num_returns=1)
-        keeper, index = self._waiting.pop(done[0])
+        done = first_of(list(self._waiting))
+        keeper, index = self._waiting.pop(done)
         self.idle.append(keeper)
-        return index, done[0]
+        return index, done
 
     def has_died(self, index: int | None, reference: Any) -> bool:
         """Return whether the keeper that was waited for last died before it answered.

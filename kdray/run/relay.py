@@ -10,6 +10,8 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from kdray.run.session import first_of
+
 Event = dict[str, Any]
 #: Takes one event of a worker; returns at once.
 Tell = Callable[[Event], None]
@@ -75,9 +77,7 @@ def _pump(mailbox: Any, tell: Tell, stop: threading.Event, interval_s: float) ->
         while not is_last:
             is_last = stop.wait(interval_s)
             taken = mailbox.take.remote()
-            while not ray.wait([taken], timeout=10)[0]:  # a `get` that gives up would lose them
-                pass
-            for event in ray.get(taken):
+            for event in ray.get(first_of([taken])):  # a `get` that gives up would lose them
                 tell(event)
     except (ray.exceptions.RayError, RuntimeError):
         pass  # the session ends; events only inform

@@ -13,6 +13,9 @@ from kdray.errors import KdrayError, RunError
 from kdray.run.shares import Node, Share, share_on
 from kdray.spec.experiment import Resources
 
+#: Seconds for which an answer is waited for at a time.
+_TURN_S = 1.0
+
 
 class RayWorkers:
     """Tasks on the cluster of the session; a task whose process dies is done again.
@@ -47,8 +50,8 @@ class RayWorkers:
         task = ray.remote(num_cpus=share.cpus, num_gpus=share.gpus, max_retries=3)(function)
         pending = {task.remote(*args): index for index, args in enumerate(calls)}
         while pending:
-            done, _ = ray.wait(list(pending), num_returns=1)
-            yield pending.pop(done[0]), value_of(done[0])
+            done = first_of(list(pending))
+            yield pending.pop(done), value_of(done)
 
 
 def limit_memory(device: str, gpus: float) -> None:
@@ -119,6 +122,16 @@ def _said(error: Exception) -> str:
     return " ".join(" ".join(lines if lines[0].startswith("Version") else lines[:1]).split())
 
 
+def first_of(references: Sequence[Any]) -> Any:
+    """Wait for the first of several answers, and return its reference.
+
+    It waits in short turns: while Ray waits, a thread cannot be stopped.
+    """
+    while not (done := ray.wait(list(references), num_returns=1, timeout=_TURN_S)[0]):
+        pass
+    return done[0]
+
+
 def value_of(reference: Any) -> Any:
     """Return what a task returned, or raise its error as the task raised it.
 
@@ -127,7 +140,7 @@ def value_of(reference: Any) -> Any:
         RunError: The task failed in another way, or its process died too often.
     """
     try:
-        return ray.get(reference)
+        return ray.get(first_of([reference]))
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, KdrayError):
             raise error.cause from None

@@ -61,6 +61,7 @@ class Kdray:
         self.store, self.registry = Store(there[0]), Registry(there[1])
         places = f"storage: {{uri: '{there[0]}'}}\npromote: {{registry: '{there[1]}'}}\n"
         (folder / "job.yaml").write_text(job + (places if uri else ""))
+        self.output = ""
         self._env = {**os.environ, "RAY_ADDRESS": address, "COLUMNS": "140"}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
@@ -88,6 +89,8 @@ class Kdray:
     ) -> int:
         """Run the job until an event, then send a signal, and return the exit code.
 
+        What it printed is then ``output``.
+
         Raises:
             AssertionError: The job ended, or time ran out, before the event.
         """
@@ -96,7 +99,7 @@ class Kdray:
         try:
             self.wait_for(wanted, process, seen)
             process.send_signal(ending)
-            process.communicate(timeout=PATIENCE_S)
+            self.output, _ = process.communicate(timeout=PATIENCE_S)
         finally:
             process.kill()
         return process.returncode

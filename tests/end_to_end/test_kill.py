@@ -92,7 +92,8 @@ def _kill_the_one_with(pid: int, living: list[Processes]) -> None:
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(cluster: str, tmp_path: Path) -> None:
     kdray = Kdray(tmp_path / "stopped", cluster)
-    assert kdray.run_until(_in("step_started", "prepare"), signal.SIGINT) == 130
+    code = kdray.run_until(_in("step_started", "prepare"), signal.SIGINT)
+    assert code == 130, kdray.output
     code, output = kdray.run("status", "job.yaml")
     assert code == 0
     assert "stopped" in output

@@ -56,7 +56,8 @@ def test_a_search_whose_driver_was_killed_keeps_its_trials_and_goes_on_with_thos
     kdray = Kdray(tmp_path, cluster, JOB)
     assert kdray.run_until(_in_the_second_half_of_a_later_trial, signal.SIGKILL) < 0
     before, seen = _kept(kdray), len(kdray.events())
-    assert kdray.run_until(_searched, signal.SIGINT) == 130
+    code = kdray.run_until(_searched, signal.SIGINT)
+    assert code == 130, kdray.output
     assert _found(kdray) == undisturbed
     again = {event["run"] for event in kdray.events()[seen:] if event["kind"] == "run_started"}
     for number, state in before.items():

@@ -7,6 +7,7 @@ import signal
 from typing import Any
 
 from kdray.launch.place import State
+from kdray.run.memory import memory_used
 
 #: Exit codes of the driver.
 REFUSED, STOPPED, NO_COMMAND = 2, 130, 127
@@ -79,9 +80,10 @@ def _of_ray(kind: str, message: str) -> str:
         return "Ray did not start the driver in time: see `ray status` for what the head lacks."
     if kind == "JOB_SUPERVISOR_ACTOR_UNSCHEDULABLE":
         return f"The driver's node is gone or has no room: {short} Submit it again to continue."
-    if re.search(r"out of memory|memory pressure|\bOOM\b", message, re.IGNORECASE):
+    used = memory_used(message)
+    if used is not None:
         return (
-            "The driver was killed because its node ran out of memory. Submit it again to "
+            f"The driver was killed because its node ran out of memory{used}. Submit it again to "
             "continue; give the head node more memory."
         )
     if re.search(r"node (has )?(died|is dead|was terminated)|NODE_DIED", message):

@@ -16,7 +16,7 @@ from kdray.errors import KdrayError
 from kdray.learn import World
 from kdray.run.relay import Relay
 from kdray.run.scratch import lend
-from kdray.run.session import limit_memory
+from kdray.run.session import limit_memory, lost
 from kdray.run.shares import Share
 from kdray.store import Store
 
@@ -95,4 +95,4 @@ def reason(error: ray.train.TrainingFailedError) -> str:
     failures = getattr(error, "worker_failures", {}).values()
     causes = [getattr(failure, "_base_exc", failure) for failure in failures]
     known = [str(cause) for cause in causes if isinstance(cause, KdrayError)]
-    return known[0] if known else str(error)
+    return known[0] if known else lost(error)

@@ -9,7 +9,7 @@ from typing import Any
 import ray
 
 from kdray.errors import RunError
-from kdray.run.session import RayWorkers, first_of, up, value_of
+from kdray.run.session import RayWorkers, first_of, lost, up, value_of
 from kdray.run.shares import Share, keepers_on
 from kdray.spec.experiment import Resources
 
@@ -129,11 +129,11 @@ class _Crew:
         """
         try:
             ray.get(reference)
-        except ray.exceptions.RayActorError as error:
+        except (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError) as error:
             self._hired.remove(self.idle.pop())
             self._deaths[index] += 1
             if self._deaths[index] > self._tries:
-                problem = f"a process died {self._tries + 1} times: {error}"
+                problem = f"a process died {self._tries + 1} times: {lost(error)}"
                 raise RunError("", problem, "Run the same command again.") from error
             return True
         except ray.exceptions.RayError:

@@ -10,9 +10,11 @@ from typing import Any
 import ray
 
 from kdray.errors import KdrayError, RunError
+from kdray.run.memory import memory_used
 from kdray.run.shares import Node, Share, share_on
 from kdray.spec.experiment import Resources
 
+_AGAIN = "Run the same command again."
 #: Seconds for which an answer is waited for at a time.
 _TURN_S = 1.0
 
@@ -146,7 +148,13 @@ def value_of(reference: Any) -> Any:
             raise error.cause from None
         raise RunError("", f"a task failed: {error}") from error
     except ray.exceptions.RayError as error:
-        raise RunError("", f"a task was lost: {error}.", "Run the same command again.") from error
+        raise RunError("", f"a task was lost: {lost(error)}.", _AGAIN) from error
+
+
+def lost(error: BaseException) -> str:
+    """Return what Ray says of a process that is gone."""
+    used = memory_used(str(error))
+    return str(error) if used is None else f"its node ran out of memory{used}"
 
 
 def share_of(resources: Resources, at_once: int) -> Share:

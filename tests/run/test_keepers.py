@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ray.exceptions import OutOfMemoryError
 
 from kdray.errors import RunError
 from kdray.run.job import plan_job, run_job
 from kdray.run.journal import Journal
-from kdray.run.keepers import RayKeepers, keepers_of
+from kdray.run.keepers import RayKeepers, _Crew, keepers_of
 from kdray.run.record import run_records
 from kdray.run.shares import Share
 from kdray.run.tell import Teller
@@ -45,6 +47,28 @@ def test_a_process_performs_many_calls_and_another_one_those_of_a_dead_one(
         with pytest.raises(RunError, match="0 cannot be done"):
             keepers.one(failing, 0)
         assert keepers.one(call, 3) == (3, found[5][1])  # the same process as before
+
+
+def test_a_process_killed_for_memory_has_died_like_any_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def killed(reference: object) -> None:
+        raise OutOfMemoryError(
+            "1 worker(s) were killed due to the node running low on memory. Memory on the node "
+            "(IP: 10.0.0.7) was 7.60GB used / 8.00GB limit (0.95)\n" + "a page of figures\n" * 40
+        )
+
+    monkeypatch.setattr("kdray.run.keepers.ray.get", killed)
+    crew = _Crew(Share(1, 0), tries=1)
+    for keeper in ("one", "another"):
+        crew._hired.append(keeper)
+        crew.idle.append(keeper)
+    assert crew.has_died(3, "its answer")
+    assert (crew.size, len(crew.idle)) == (1, 1)
+    said = "a process died 2 times: its node ran out of memory (7.60GB of 8.00GB used)"
+    with pytest.raises(RunError, match=re.escape(said)) as caught:
+        crew.has_died(3, "its answer")
+    assert "a page of figures" not in str(caught.value)
 
 
 def test_keepers_share_a_node_by_quarters_of_at_least_a_cpu(cluster: str) -> None:

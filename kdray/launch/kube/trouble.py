@@ -12,6 +12,7 @@ from kdray.launch.kube.labels import QUEUE
 from kdray.launch.kube.podtrouble import Object, role, trouble, was_out_of_memory
 from kdray.launch.kube.refusal import meaning
 from kdray.launch.place import State
+from kdray.run.memory import memory_used
 
 #: Seconds after which KubeRay's operator should have taken up a job.
 TAKEN_UP_S = 30.0
@@ -107,7 +108,7 @@ def _failure(facts: Facts) -> str:
     code = _exit_code(facts.job)
     if code is not None:
         return f"{_driver(code, message, facts)}{after}"
-    said = _head_lost(facts) or pods_trouble(facts)
+    said = _head_lost(facts) or _of_memory(message) or pods_trouble(facts)
     if said:
         return f"{said}{after}"
     return (
@@ -146,6 +147,14 @@ def _head_lost(facts: Facts) -> str:
     message = str((facts.job.get("status") or {}).get("message") or "")
     lost = "head pod not found" in message or "Ray job not found in RayCluster" in message
     return "The head was lost while the job ran." if lost else ""
+
+
+def _of_memory(message: str) -> str:
+    """Return why Ray killed the driver before the node did, where it was for memory."""
+    used = memory_used(message)
+    if used is None:
+        return ""
+    return f"The head ran out of memory{used}: ask for more memory for the target's head."
 
 
 def _is_oom(facts: Facts) -> bool:

@@ -85,6 +85,19 @@ def test_a_head_over_its_memory_is_told_from_kuberays_event() -> None:
     assert told(lost) == "The head was lost while the job ran."
 
 
+def test_a_driver_that_ray_killed_for_memory_is_told_with_the_figure_alone() -> None:
+    message = (
+        "Unexpected error occurred: 1 worker(s) were killed due to the node running low on "
+        "memory. Memory on the node (IP: 10.0.0.7, ID: 43) was 0.97GB used / 1.00GB limit (0.970577)\n"
+        "OOM kill reason: Memory usage 1028820992B exceeded threshold"
+    )
+    said = told(ray_job(**FAILED, failed=3, message=message))
+    assert said == (
+        "The head ran out of memory (0.97GB of 1.00GB used): ask for more memory for the "
+        "target's head. It was tried 3 times."
+    )
+
+
 def test_a_second_try_says_so() -> None:
     assert told(ray_job(**RUNNING, failed=1)) == "This is try 2 of 3: the one before failed."
 

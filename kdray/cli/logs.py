@@ -40,8 +40,14 @@ def register(app: typer.Typer) -> None:
         """Show a job's log: what its background process printed, or else its events as lines."""
         found = find(job, to, storage)
         source = _events(found, follow, as_json=True) if events else _log(found, follow)
+        is_empty = True
         for text in source:
+            is_empty = is_empty and not text
             typer.echo(text, nl=False)
+        if is_empty:
+            found = found.again()
+            said = f"{found.job} is {found.state} and has printed nothing. {found.reason}"
+            typer.echo(said.rstrip(), err=True)
 
 
 def _log(found: Found, follow: bool) -> Iterator[str]:

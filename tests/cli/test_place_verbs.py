@@ -550,6 +550,16 @@ def test_logs_are_those_of_the_driver(kdray: Kdray, cluster: Cluster, lab: Store
     assert kdray("logs", "-f", "tiny", "--to", "lab").out == "from the driver\n"
 
 
+def test_a_job_that_has_printed_nothing_says_what_it_waits_for(
+    kdray: Kdray, cluster: Cluster, lab: Store
+) -> None:
+    kdray("submit", "job.yaml", "--to", "lab")
+    cluster.log = ""
+    answer = kdray("logs", "tiny", "--to", "lab")
+    assert (answer.code, answer.out) == (0, "")
+    assert answer.err == "tiny is pending and has printed nothing. waits for nodes.\n"
+
+
 def test_logs_outlive_their_cluster(
     kdray: Kdray, cluster: Cluster, lab: Store, drive: Callable[..., None]
 ) -> None:

@@ -219,7 +219,7 @@ class KubernetesPlace:
             raise LaunchError(
                 order.job,
                 f"runs already in {self.where}, with other settings, as {name}.",
-                f"End it first, `kdray stop {name}`, or give this job another name.",
+                f"End it first, `kdray stop {name} --to TARGET`, or give this job another name.",
             )
 
     def _tries(self, id: str) -> dict[int, Object]:

@@ -88,7 +88,7 @@ def test_a_head_over_its_memory_is_told_from_kuberays_event() -> None:
 def test_a_driver_that_ray_killed_for_memory_is_told_with_the_figure_alone() -> None:
     message = (
         "Unexpected error occurred: 1 worker(s) were killed due to the node running low on "
-        "memory. Memory on the node (IP: 10.0.0.7, ID: 43) was 0.97GB used / 1.00GB limit (0.970577)\n"
+        "memory. Memory on the node (IP: 10.0.0.7, ID: 43) was 0.97GB used / 1.00GB limit (0.97)\n"
         "OOM kill reason: Memory usage 1028820992B exceeded threshold"
     )
     said = told(ray_job(**FAILED, failed=3, message=message))

@@ -126,20 +126,6 @@ def test_alerts_ask_for_jobs_that_are_scraped() -> None:
     assert named <= set(scrapes())
 
 
-def test_panels_do_not_lie_over_one_another() -> None:
-    taken: set[tuple[int, int]] = set()
-    for panel in dashboard()["panels"]:
-        place = panel["gridPos"]
-        cells = {
-            (x, y)
-            for x in range(place["x"], place["x"] + place["w"])
-            for y in range(place["y"], place["y"] + place["h"])
-        }
-        assert place["x"] + place["w"] <= 24
-        assert not cells & taken, panel["title"]
-        taken |= cells
-
-
 def test_prometheus_is_told_to_load_the_files_that_are_mounted() -> None:
     values = yaml.safe_load((INFRA / "helm" / "prometheus.yaml").read_text())
     loaded = [*values["scrapeConfigFiles"], *values["serverFiles"]["prometheus.yml"]["rule_files"]]

@@ -126,22 +126,6 @@ def test_all_metrics_are_on_the_dashboard_or_in_an_alert() -> None:
     assert there - families == {"kdray_build"}
 
 
-def test_panels_do_not_lie_over_one_another() -> None:
-    taken: set[tuple[int, int]] = set()
-    for panel in dashboard()["panels"]:
-        place = panel["gridPos"]
-        cells = {
-            (x, y)
-            for x in range(place["x"], place["x"] + place["w"])
-            for y in range(place["y"], place["y"] + place["h"])
-        }
-        assert place["x"] + place["w"] <= 24
-        assert not cells & taken, panel["title"]
-        taken |= cells
-    numbers = [panel["id"] for panel in dashboard()["panels"]]
-    assert len(set(numbers)) == len(numbers)
-
-
 def test_the_scrape_example_loads_the_alerts() -> None:
     found = yaml.safe_load((INFRA / "prometheus" / "kdray-scrape.yaml").read_text())
     assert found["rule_files"] == [ALERTS.name]

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kdray.errors import KdrayError
-from kdray.launch.check import Check
+from kdray.launch.finding import Check
 from kdray.store import Store
 
 #: What is imported -> the distribution it comes from.

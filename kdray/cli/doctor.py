@@ -13,7 +13,8 @@ from kdray.cli._checks import checks, storage_check
 from kdray.cli._jobs import DEFAULT, To
 from kdray.cli._output import Json, console, print_json
 from kdray.errors import JobError
-from kdray.launch.check import Check, place_checks
+from kdray.launch.check import place_checks
+from kdray.launch.finding import Check
 from kdray.launch.order import check_uri
 from kdray.launch.record import storage_seen
 from kdray.launch.targets import find_target

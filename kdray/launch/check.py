@@ -1,22 +1,11 @@
-"""What ``kdray doctor`` finds out, and about a place whether it can take jobs."""
+"""What ``kdray doctor`` finds out about a place: whether it can take jobs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
 
+from kdray.launch.finding import Check
 from kdray.spec.target import Kubernetes, RayCluster, Target
-
-
-@dataclass(frozen=True)
-class Check:
-    """One finding: ``note`` informs, ``warn`` may hurt, ``fail`` has to be mended."""
-
-    name: str
-    state: Literal["ok", "note", "warn", "fail"]
-    fact: str
-    remedy: str = ""
 
 
 def place_checks(target: Target) -> Iterator[Check]:

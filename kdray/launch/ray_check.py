@@ -13,7 +13,7 @@ from typing import Any
 
 from kdray import __version__
 from kdray.errors import LaunchError
-from kdray.launch.check import Check
+from kdray.launch.finding import Check
 from kdray.launch.ray import address_of, token_of
 from kdray.spec.target import RayCluster
 

@@ -17,7 +17,8 @@ import ray
 
 from kdray import __version__
 from kdray.launch import ray_check
-from kdray.launch.check import Check, place_checks
+from kdray.launch.check import place_checks
+from kdray.launch.finding import Check
 from kdray.spec.target import RayCluster, Target
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from kdray.errors import LaunchError
-from kdray.launch.check import Check
+from kdray.launch.finding import Check
 from kdray.launch.kube.client import Api, Object, UnknownKind, connect
 from kdray.launch.kube.nodes import node_checks
 from kdray.launch.kube.quota import quota_checks

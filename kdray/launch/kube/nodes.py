@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kdray.launch.check import Check
+from kdray.launch.finding import Check
 from kdray.launch.kube.client import Api, Object
 from kdray.launch.kube.pods import pod_template
 from kdray.spec.quantity import amount

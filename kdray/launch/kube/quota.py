@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
-from kdray.launch.check import Check
+from kdray.launch.finding import Check
 from kdray.launch.kube.client import Api
 from kdray.spec.quantity import amount
 from kdray.spec.target import Kubernetes, Pods

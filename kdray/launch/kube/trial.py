@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kdray.errors import LaunchError
-from kdray.launch.check import Check
+from kdray.launch.finding import Check
 from kdray.launch.kube.client import Api
 from kdray.launch.kube.render import manifests
 from kdray.launch.place import Order

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kdray.launch.check import Check
+from kdray.launch.finding import Check
 from kdray.launch.kube.check import kubernetes_checks
 from tests.launch.kube.api_server import ApiServer
 from tests.launch.kube.given import given_place

@@ -118,13 +118,32 @@ def _watched(words: list[str]) -> list[str]:
 
 
 def _service_account(api: Api, place: Kubernetes) -> Iterator[Check]:
-    if place.service_account is None:
+    remedy = "Make it, or mend service_account."
+    said = ("service account", "service account", remedy)
+    yield from _named(api, "ServiceAccount", place.service_account, said)
+
+
+def _priority(api: Api, place: Kubernetes) -> Iterator[Check]:
+    said = ("priority", "PriorityClass", "Mend priority_class in the target.")
+    yield from _named(api, "PriorityClass", place.priority_class, said)
+
+
+def _named(api: Api, kind: str, name: str | None, said: tuple[str, str, str]) -> Iterator[Check]:
+    """Yield whether an object that the target may name is there.
+
+    Args:
+        api: The API server.
+        kind: Its kind.
+        name: Its name; None: the target names none.
+        said: The name of the check, what the object is called, and the remedy.
+    """
+    if name is None:
         return
-    if api.get("ServiceAccount", place.service_account) is None:
-        fact = f"there is no service account {place.service_account}"
-        yield Check("service account", "fail", fact, "Make it, or mend service_account.")
+    check, called, remedy = said
+    if api.get(kind, name) is None:
+        yield Check(check, "fail", f"there is no {called} {name}", remedy)
     else:
-        yield Check("service account", "ok", place.service_account)
+        yield Check(check, "ok", name)
 
 
 def _image(api: Api, place: Kubernetes) -> Iterator[Check]:
@@ -203,16 +222,6 @@ def _queue(api: Api, place: Kubernetes) -> Iterator[Check]:
             return
     fact = f"{place.queue}, where {waiting} jobs wait and {running} run"
     yield Check("queue", "ok", fact)
-
-
-def _priority(api: Api, place: Kubernetes) -> Iterator[Check]:
-    if place.priority_class is None:
-        return
-    if api.get("PriorityClass", place.priority_class) is None:
-        fact = f"there is no PriorityClass {place.priority_class}"
-        yield Check("priority", "fail", fact, "Mend priority_class in the target.")
-    else:
-        yield Check("priority", "ok", place.priority_class)
 
 
 #: Name of the findings -> what finds them out.

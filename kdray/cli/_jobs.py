@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Annotated, Any
 
 import typer
 
 from kdray.errors import JobError, LaunchError
 from kdray.launch.found import STORAGE as DEFAULT
-from kdray.launch.found import asked_target, find, is_file, job_of
+from kdray.launch.found import asked_target, close_to, find, is_file, is_name, job_of
 from kdray.launch.found import resolve as order_of
 from kdray.launch.record import storage_seen
 from kdray.run.journal import read_state
@@ -72,7 +71,7 @@ def find_job(name: str, storage: str | None = None) -> tuple[Store, str, dict[st
     """
     job, uri = resolve(name, storage)
     store = Store(uri)
-    state = read_state(store, job) if _is_name(job) else None
+    state = read_state(store, job) if is_name(job) else None
     if state is None:
         raise JobError(name, f"no job {job!r} was started in {uri!r}.", _remedy(store, job, uri))
     return store, job, state
@@ -132,13 +131,7 @@ def _storage_of(name: str, to: str | None, storage: str | None) -> str | None:
     return uri
 
 
-def _is_name(job: str) -> bool:
-    return bool(job) and "/" not in job and not job.startswith(".")
-
-
 def _remedy(store: Store, job: str, uri: str) -> str:
-    close = difflib.get_close_matches(job, store.list("jobs"), n=1)
-    if close:
-        return f"Did you mean {close[0]!r}?"
     shown = "" if uri == DEFAULT else f" --storage {uri}"
-    return f"See `kdray jobs{shown}`; --storage names another storage."
+    other = f"See `kdray jobs{shown}`; --storage names another storage."
+    return close_to(job, store.list("jobs")) or other

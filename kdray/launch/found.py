@@ -221,7 +221,7 @@ def _named(name: str, storage: str | None) -> Found:
     job, uri = (order.job, order.storage) if order else (name, storage or STORAGE)
     store = Store(uri)
     kind = order.kind if order else ""
-    found = unasked(store, job, uri, kind) if _is_name(job) else None
+    found = unasked(store, job, uri, kind) if is_name(job) else None
     launch = None if found is not None else _by_id(store, job)
     found = _of_launch(store, uri, launch) if launch is not None else found
     if found is not None:
@@ -275,7 +275,7 @@ def _sent(name: str, target: Target, storage: str | None, to: str | None) -> Fou
     kind = order.kind if order else ""
     notes: list[str] = []
     found = None
-    if store is not None and _is_name(job):
+    if store is not None and is_name(job):
         try:
             found = _written(store, uri, job, place, kind)
         except StoreError as error:
@@ -283,7 +283,7 @@ def _sent(name: str, target: Target, storage: str | None, to: str | None) -> Fou
             store = None
     if found is None:
         found = _there(place, target, job, order)
-    if found is None and store is not None and _is_name(job):
+    if found is None and store is not None and is_name(job):
         found = _of_journal(store, uri, job, kind)
     if found is None:
         raise _unknown(name, place, to)
@@ -364,24 +364,26 @@ def _is_service(found: Found) -> bool:
     return found.seen is not None and found.seen.kind == "Service"
 
 
-def _is_name(job: str) -> bool:
+def is_name(job: str) -> bool:
+    """Return whether a text can be the name of a job."""
     return bool(job) and "/" not in job and not job.startswith(".")
 
 
 def _unknown(name: str, place: Place, to: str | None) -> JobError:
-    close = _close(name, [word for seen in place.jobs() for word in (seen.job, seen.id)])
+    close = close_to(name, [word for seen in place.jobs() for word in (seen.job, seen.id)])
     all_of_them = f"kdray jobs --to {shlex.quote(to)}" if to else "kdray jobs"
     return JobError(name, f"{place.where} knows no such job.", close or f"See `{all_of_them}`.")
 
 
 def _remedy(store: Store, job: str, uri: str) -> str:
-    close = _close(job, store.list("jobs"))
+    close = close_to(job, store.list("jobs"))
     shown = "" if uri == STORAGE else f" --storage {uri}"
     return close or (
         f"See `kdray jobs{shown}`; --storage names another storage, --to a place it was sent to."
     )
 
 
-def _close(name: str, names: Sequence[str]) -> str:
+def close_to(name: str, names: Sequence[str]) -> str:
+    """Return ``Did you mean ...?`` for the nearest name, or nothing where none is near."""
     close = difflib.get_close_matches(name, names, n=1)
     return f"Did you mean {close[0]!r}?" if close else ""

@@ -9,7 +9,7 @@ from typing import Any
 import ray
 
 from kdray.errors import RunError
-from kdray.run.session import RayWorkers, first_of, lost, up, value_of
+from kdray.run.session import AGAIN, RayWorkers, first_of, lost, up, value_of
 from kdray.run.shares import Share, keepers_on
 from kdray.spec.experiment import Resources
 
@@ -134,7 +134,7 @@ class _Crew:
             self._deaths[index] += 1
             if self._deaths[index] > self._tries:
                 problem = f"a process died {self._tries + 1} times: {lost(error)}"
-                raise RunError("", problem, "Run the same command again.") from error
+                raise RunError("", problem, AGAIN) from error
             return True
         except ray.exceptions.RayError:
             return False  # the call's own error: `value_of` raises it

@@ -14,7 +14,8 @@ from kdray.run.memory import memory_used
 from kdray.run.shares import Node, Share, share_on
 from kdray.spec.experiment import Resources
 
-_AGAIN = "Run the same command again."
+#: What to do about a process that is gone.
+AGAIN = "Run the same command again."
 #: Seconds for which an answer is waited for at a time.
 _TURN_S = 1.0
 
@@ -148,7 +149,7 @@ def value_of(reference: Any) -> Any:
             raise error.cause from None
         raise RunError("", f"a task failed: {error}") from error
     except ray.exceptions.RayError as error:
-        raise RunError("", f"a task was lost: {lost(error)}.", _AGAIN) from error
+        raise RunError("", f"a task was lost: {lost(error)}.", AGAIN) from error
 
 
 def lost(error: BaseException) -> str:
